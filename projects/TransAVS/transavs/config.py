@@ -1,0 +1,116 @@
+"""Every config key that TransAVS adds to Detectron2's, with its default, unit and source."""
+from detectron2.config import CfgNode as CN
+
+
+def add_transavs_config(cfg):
+    """Adds TransAVS's keys to a Detectron2 config, in place.
+
+    The defaults train the paper's model (arXiv 2305.07223) with what it leaves open as PAPER.md tells; "sec." and
+    "eq." below are the paper's.
+
+    Args:
+        cfg (CfgNode): as `detectron2.config.get_cfg()` returns it.
+    """
+    _add_model(cfg)
+    _add_input(cfg)
+    _add_solver(cfg)
+    _add_datasets_and_test(cfg)
+
+
+def _add_model(cfg):
+    cfg.MODEL.META_ARCHITECTURE = "TransAVS"
+
+    # The sound's features F_a. NAME is a key of AUDIO_BACKBONE_REGISTRY: "VGGish" (sec. 2.2.1) or
+    # "TimmAudioBackbone", a small trainable one.
+    cfg.MODEL.AUDIO_BACKBONE = CN()
+    cfg.MODEL.AUDIO_BACKBONE.NAME = "VGGish"
+    # Checkpoint with torchvggish's keys: a path or an address; "" starts from random weights.
+    cfg.MODEL.AUDIO_BACKBONE.WEIGHTS = ""
+    cfg.MODEL.AUDIO_BACKBONE.FREEZE = True
+    # The timm model that TimmAudioBackbone runs on log-mel patches.
+    cfg.MODEL.AUDIO_BACKBONE.TIMM_MODEL = "resnet10t"
+
+    # The pixel decoder stands behind Detectron2's own SEM_SEG_HEADS_REGISTRY and keys.
+    cfg.MODEL.SEM_SEG_HEAD.NAME = "FPNPixelDecoder"
+    cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = ["res2", "res3", "res4", "res5"]
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 1  # sounding; the no-object class comes on top: the paper's K = 2 (eq. 8)
+    cfg.MODEL.SEM_SEG_HEAD.CONVS_DIM = 256
+    cfg.MODEL.SEM_SEG_HEAD.NORM = "GN"
+    # Pixels of the frame per cell: of f1, f2, f3 for the decoder, and (COMMON_STRIDE) of f4 for the masks.
+    cfg.MODEL.SEM_SEG_HEAD.LEVEL_STRIDES = [32, 16, 8]
+    cfg.MODEL.SEM_SEG_HEAD.COMMON_STRIDE = 4
+
+    cfg.MODEL.TRANSAVS = CN()
+    cfg.MODEL.TRANSAVS.NUM_FRAMES = 5  # T: seconds of sound that a clip has (sec. 3.1)
+    cfg.MODEL.TRANSAVS.NUM_QUERIES = 300  # N (Table 3)
+    cfg.MODEL.TRANSAVS.HIDDEN_DIM = 256  # d
+    cfg.MODEL.TRANSAVS.NHEADS = 8
+    cfg.MODEL.TRANSAVS.DIM_FEEDFORWARD = 1024
+    cfg.MODEL.TRANSAVS.DROPOUT = 0.0
+    cfg.MODEL.TRANSAVS.AUDIO_QUERY_ENCODER = "AudioQueryEncoder"
+    cfg.MODEL.TRANSAVS.ENC_LAYERS = 3  # N1
+    # "clip": one set of queries a clip (eq. 1). "frame": W1 sees the sound relative to each frame's own second.
+    cfg.MODEL.TRANSAVS.AUDIO_CONTEXT = "clip"
+    cfg.MODEL.TRANSAVS.DECODER = "AudioVisualDecoder"
+    cfg.MODEL.TRANSAVS.DEC_LAYERS = 9  # N2
+
+    # Loss weights, lambda 1 to 4 (eq. 13, sec. 3.2); MASK_WEIGHT: a pixel-wise BCE that the paper does not have.
+    cfg.MODEL.TRANSAVS.AQDL_WEIGHT = 2.0
+    cfg.MODEL.TRANSAVS.AQML_WEIGHT = 2.0
+    cfg.MODEL.TRANSAVS.CLASS_WEIGHT = 5.0
+    cfg.MODEL.TRANSAVS.DICE_WEIGHT = 5.0
+    cfg.MODEL.TRANSAVS.MASK_WEIGHT = 0.0
+    cfg.MODEL.TRANSAVS.DEEP_SUPERVISION = True  # the losses on every decoder layer, not on the last one alone
+    cfg.MODEL.TRANSAVS.FOCAL_GAMMA = 2.0
+    cfg.MODEL.TRANSAVS.NO_OBJECT_WEIGHT = 0.1  # of the no-object class in the classification loss, as in Mask2Former
+    cfg.MODEL.TRANSAVS.AQDL_DISTANCE_THRESHOLD = 1.0  # d0 (eq. 10), a squared distance
+    # Confidence thresholds delta1, delta2 (eq. 18): start a, end b, and iterations per step. Equal ends fix one.
+    cfg.MODEL.TRANSAVS.AQDL_CONFIDENCE = [0.55, 0.65]
+    cfg.MODEL.TRANSAVS.AQML_CONFIDENCE = [0.55, 0.65]
+    cfg.MODEL.TRANSAVS.THRESHOLD_STEP_ITERS = 5000
+
+
+def _add_input(cfg):
+    cfg.INPUT.FORMAT = "RGB"
+    cfg.MODEL.PIXEL_MEAN = [123.675, 116.280, 103.530]  # ImageNet's, RGB, of 255
+    cfg.MODEL.PIXEL_STD = [58.395, 57.120, 57.375]
+    cfg.INPUT.IMAGE_SIZE = 224  # side of the square that training sees, in pixels; AVSBench's frames are 224 x 224
+    cfg.INPUT.MIN_SIZE_TEST = 224
+    cfg.INPUT.MAX_SIZE_TEST = 448
+    # Training: a frame is resized by a factor from this range (of IMAGE_SIZE), then cropped or padded to IMAGE_SIZE.
+    cfg.INPUT.SCALE_RANGE = [0.8, 1.25]
+    cfg.INPUT.COLOR_JITTER = True
+    cfg.INPUT.AUDIO = CN()
+    cfg.INPUT.AUDIO.RESAMPLER = "resampy"  # to 16 kHz, as VGGish's reference does; "torchaudio" is faster
+    # SpecAugment in training: the longest masks, in mel bands (of 64) and in frames (of 96, 10 ms each); 0 is off.
+    cfg.INPUT.AUDIO.FREQUENCY_MASK = 0
+    cfg.INPUT.AUDIO.TIME_MASK = 0
+
+
+def _add_solver(cfg):
+    cfg.SOLVER.OPTIMIZER = "ADAMW"
+    cfg.SOLVER.BASE_LR = 1e-4  # sec. 3.2
+    cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # of the learning rate, for the visual and the audio backbone (sec. 3.2)
+    cfg.SOLVER.MAX_ITER = 90000  # sec. 3.2
+    cfg.SOLVER.IMS_PER_BATCH = 8  # clips (sec. 3.2)
+    cfg.SOLVER.WEIGHT_DECAY = 0.05
+    cfg.SOLVER.WEIGHT_DECAY_NORM = 0.0
+    cfg.SOLVER.WEIGHT_DECAY_EMBED = 0.0
+    cfg.SOLVER.LR_SCHEDULER_NAME = "WarmupPolyLR"
+    cfg.SOLVER.POLY_LR_POWER = 0.9
+    cfg.SOLVER.POLY_LR_CONSTANT_ENDING = 0.0
+    cfg.SOLVER.WARMUP_FACTOR = 1.0
+    cfg.SOLVER.WARMUP_ITERS = 0
+    cfg.SOLVER.CLIP_GRADIENTS.ENABLED = True
+    cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE = "full_model"  # one norm over all parameters, as in Mask2Former
+    cfg.SOLVER.CLIP_GRADIENTS.CLIP_VALUE = 0.01
+    cfg.SOLVER.CLIP_GRADIENTS.NORM_TYPE = 2.0
+
+
+def _add_datasets_and_test(cfg):
+    # Scored every TEST.EVAL_PERIOD iterations; the best checkpoint by mJ is kept and scored on DATASETS.TEST at the end.
+    cfg.DATASETS.VAL = ()
+    cfg.TEST.MASK_THRESHOLD = 0.5  # a pixel sounds where p x m exceeds it (eq. 14)
+    cfg.TEST.F_BETA_SQUARED = 0.3  # of the F-score (eq. 17), as in AVSBench's scorer
+    # Which sound a test clip gets: "original", "silence", "noise", or "shuffled" (another clip's).
+    cfg.TEST.AUDIO = "original"

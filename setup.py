@@ -1,0 +1,29 @@
+from setuptools import find_packages, setup
+
+PACKAGE_ROOT = "projects/TransAVS"
+
+setup(
+    name="transavs",
+    version="0.1.0",
+    description="TransAVS: end-to-end audio-visual segmentation with Transformer, as a Detectron2 project",
+    license="Apache-2.0",
+    packages=find_packages(PACKAGE_ROOT),
+    package_dir={"": PACKAGE_ROOT},
+    python_requires=">=3.10",
+    # Detectron2 is needed too, but is not on PyPI under its own name: see the README.
+    install_requires=[
+        "torch>=2.4",
+        "torchvision",
+        "torchaudio",
+        "numpy",
+        "scipy",
+        "timm>=1.0",
+        "opencv-python-headless",
+        "soundfile",
+        "resampy",
+        "fvcore",
+        "pycocotools",
+        "tabulate",
+        "matplotlib",
+    ],
+)
