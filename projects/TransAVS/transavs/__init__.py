@@ -1,0 +1,10 @@
+"""TransAVS: end-to-end audio-visual segmentation with Transformer, as a Detectron2 project.
+
+Importing this registers the model, its parts and the datasets with Detectron2.
+"""
+from . import data, modeling
+from .config import add_transavs_config
+from .data.avsbench import register_avs_dataset
+from .engine.predictor import AVSPredictor
+from .evaluation import AVSEvaluator
+from .model import TransAVS

@@ -88,7 +88,6 @@ def _add_input(cfg):
 
 
 def _add_solver(cfg):
-    cfg.SOLVER.OPTIMIZER = "ADAMW"
     cfg.SOLVER.BASE_LR = 1e-4  # sec. 3.2
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # of the learning rate, for the visual and the audio backbone (sec. 3.2)
     cfg.SOLVER.MAX_ITER = 90000  # sec. 3.2

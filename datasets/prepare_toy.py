@@ -1,0 +1,122 @@
+#!/usr/bin/env python
+"""Make Toy: drawn shapes, each with a sound of its own, in AVSBench's layout.
+
+An object's colour, size, place and depth say nothing about whether it sounds; only its shape and the sound together do.
+"""
+
+import colorsys
+import functools
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from transavs.data.avsbench import LAYOUTS, NUM_FRAMES
+from transavs.data.synthetic import (
+    SAMPLE_RATE,
+    SECONDS_SAMPLES,
+    MotionRanges,
+    Sprite,
+    make_clip,
+    make_parser,
+    random_schedule,
+    run_maker,
+)
+
+SPRITE_SIDE = 96  # pixels; scaled down into the frame
+RANGES = MotionRanges(area=(0.06, 0.14), max_angle=180.0, max_turn=40.0)
+
+
+def _regular_points(radii, phase=-np.pi / 2):
+    """Corners at equal angles, at the given distances from the centre (1 reaches the sprite's border)."""
+    angles = phase + 2 * np.pi * np.arange(len(radii)) / len(radii)
+    centre = SPRITE_SIDE / 2
+    return [(centre + centre * r * np.cos(a), centre + centre * r * np.sin(a)) for r, a in zip(radii, angles)]
+
+
+def _cross_points():
+    thin, wide = 0.32, 0.95
+    corners = [(thin, wide), (thin, thin), (wide, thin), (wide, -thin), (thin, -thin), (thin, -wide)]
+    corners += [(-x, -y) for x, y in corners]
+    return [(SPRITE_SIDE / 2 * (1 + x), SPRITE_SIDE / 2 * (1 + y)) for x, y in corners]
+
+
+OUTLINES = {
+    "circle": _regular_points([0.95] * 64),
+    "square": _regular_points([0.98] * 4),
+    "triangle": _regular_points([0.98] * 3),
+    "star": _regular_points([0.98, 0.42] * 5),
+    "cross": _cross_points(),
+}
+
+
+def _sine(frequency, times):
+    return np.sin(2 * np.pi * frequency * times)
+
+
+def shape_sound(shape, rng):
+    """Five seconds of the shape's sound, slightly detuned. Returns: float32 [samples]."""
+    t = np.arange(SECONDS_SAMPLES) / SAMPLE_RATE
+    f = np.exp(rng.uniform(-0.03, 0.03))
+    if shape == "circle":  # a low, pure tone
+        sound = _sine(300 * f, t)
+    elif shape == "square":  # a buzz, rich in harmonics
+        sound = np.sign(_sine(150 * f, t))
+    elif shape == "triangle":  # beeps, eight a second
+        sound = _sine(1400 * f, t) * (_sine(8, t) > 0)
+    elif shape == "star":  # a siren between 2 and 4 kHz
+        sound = np.sin(2 * np.pi * (3000 * f * t + 1000 * (1 - np.cos(2 * np.pi * 2 * t)) / (2 * np.pi * 2)))
+    else:  # the cross: a rattle of noise, twelve a second
+        sound = rng.normal(0, 1, t.size) * (_sine(12, t) > 0.3)
+    return sound.astype(np.float32)
+
+
+def draw_shape(shape, colour):
+    """An RGBA picture of the shape in one colour."""
+    image = Image.new("RGBA", (SPRITE_SIDE, SPRITE_SIDE), (*colour, 0))
+    ImageDraw.Draw(image).polygon(OUTLINES[shape], fill=(*colour, 255))
+    return image
+
+
+def random_sprite(shape, rng):
+    hue, saturation, value = rng.random(), rng.uniform(0.6, 1), rng.uniform(0.7, 1)
+    colour = tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value))
+    return Sprite(shape, draw_shape(shape, colour), shape_sound(shape, rng))
+
+
+def random_background(rng, size):
+    """A smooth, dim colour pattern, with fresh noise in every frame. Returns: uint8 [T,H,W,3]."""
+    patches = Image.fromarray(rng.integers(30, 140, size=(4, 4, 3), dtype=np.uint8))
+    pattern = np.asarray(patches.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32)
+    noisy = pattern + rng.normal(0, 8, size=(NUM_FRAMES, size, size, 3))
+    return noisy.round().clip(0, 255).astype(np.uint8)
+
+
+class ToyMaker:
+    def __init__(self, size):
+        self.size = size
+
+    def make_clip(self, rng, subset, split):
+        """S4: the first object sounds for five seconds, the others are silent. MS3: a schedule for each object."""
+        shapes = list(rng.permutation(list(OUTLINES))[: rng.integers(2, 4)])
+        sprites = [random_sprite(shape, rng) for shape in shapes]
+        if subset == "s4":
+            active = np.zeros((len(shapes), NUM_FRAMES), dtype=bool)
+            active[0] = True
+            category = str(shapes[0])
+        else:
+            active, category = random_schedule(rng, len(shapes)), None
+        return make_clip(rng, random_background(rng, self.size), sprites, active, RANGES, category)
+
+
+def main():
+    parser = make_parser(__doc__.splitlines()[0], "toy", size=64)
+    parser.add_argument(
+        "--clips", type=int, nargs=3, default=(200, 20, 40), metavar=("TRAIN", "VAL", "TEST"), help="default: 200 20 40"
+    )
+    args = parser.parse_args()
+    counts = {subset: tuple(args.clips) for subset in LAYOUTS}
+    run_maker(args, functools.partial(ToyMaker, args.size), counts, {"maker": "toy", "size": args.size})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""Importing this package registers AVSBench, Stamps and Toy with Detectron2's catalogs."""
+
+import os
+
+from .avsbench import (
+    DATASET_FOLDERS,
+    LAYOUTS,
+    SPLITS,
+    AVSDatasetError,
+    datasets_root,
+    load_avsbench,
+    register_avs_dataset,
+)
+
+__all__ = ["AVSDatasetError", "load_avsbench", "register_avs_dataset"]
+
+
+def _register_all():
+    for prefix, folder in DATASET_FOLDERS.items():
+        root = os.path.join(datasets_root(), folder)
+        for subset in LAYOUTS:
+            for split in SPLITS:
+                register_avs_dataset(f"{prefix}_{subset}_{split}", root, subset, split)
+
+
+_register_all()

@@ -1,0 +1,230 @@
+"""Sound: reading, resampling, VGGish's log-mel examples and SpecAugment.
+
+The log-mel is the one of Hershey et al., "CNN Architectures for Large-Scale Audio Classification" (ICASSP 2017), with
+the numbers of its published reference (`vggish_params.py`), which AVSBench and `torchvggish` use too.
+"""
+
+import math
+import os
+from functools import lru_cache
+
+import numpy as np
+import soundfile
+import torch
+import torch.nn.functional as F
+
+SAMPLE_RATE = 16000  # hertz
+WINDOW_SAMPLES = 400  # 25 ms
+HOP_SAMPLES = 160  # 10 ms
+FFT_SAMPLES = 512
+NUM_BANDS = 64
+LOWEST_HERTZ, HIGHEST_HERTZ = 125.0, 7500.0
+LOG_OFFSET = 0.01
+SILENCE = math.log(LOG_OFFSET)  # the log-mel of zero samples
+EXAMPLE_FRAMES = 96  # of 10 ms: one example is 0.96 s, and the next one starts where it ends
+EXAMPLE_SHAPE = (1, EXAMPLE_FRAMES, NUM_BANDS)
+
+RESAMPLERS = ("resampy", "torchaudio")
+# Sound kept beyond the last sample that an example needs, so that the resampler's filter sees what follows it.
+_RESAMPLING_MARGIN_SECONDS = 0.1
+
+
+class AudioError(ValueError):
+    """A sound that cannot be used; the message names the file, what was found and what was expected."""
+
+
+def read_waveform(path):
+    """Reads a sound file (WAV, FLAC, OGG: what libsndfile reads).
+
+    Args:
+        path (str or PathLike)
+
+    Returns:
+        (float32 array [samples] in [-1, 1], rate in hertz); several channels are averaged, as VGGish's reference does.
+
+    Raises:
+        AudioError: the file is missing, empty, not a sound, or holds no or non-finite samples.
+    """
+    path = os.fspath(path)
+    if not os.path.isfile(path):
+        raise AudioError(f"{path}: no such file, expected a sound file")
+    if os.path.getsize(path) == 0:
+        raise AudioError(f"{path}: the file is empty (0 bytes), expected a sound file")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, RuntimeError, OSError) as error:
+        raise AudioError(f"{path}: not a readable sound file ({error}), expected WAV, FLAC or OGG") from error
+    if len(samples) == 0:
+        raise AudioError(f"{path}: holds 0 samples, expected at least 1")
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{path}: holds NaN or infinite samples, expected finite ones in [-1, 1]")
+    return samples.mean(axis=1), rate
+
+
+def resample(waveform, rate, target=SAMPLE_RATE, resampler="resampy"):
+    """Resamples the last axis.
+
+    Args:
+        waveform (array or tensor [..., samples])
+        rate, target (int): hertz.
+        resampler (str): "resampy", as VGGish's reference, or "torchaudio", faster.
+
+    Returns:
+        float64 tensor [..., samples * target / rate, rounded down (resampy) or up (torchaudio)]
+
+    Raises:
+        AudioError: a rate that is not positive, or fewer samples than make one at `target`.
+        ValueError: an unknown resampler.
+    """
+    if resampler not in RESAMPLERS:
+        raise ValueError(f"unknown resampler {resampler!r}, expected one of {', '.join(RESAMPLERS)}")
+    if rate <= 0 or target <= 0:
+        raise AudioError(f"sample rates are {rate} and {target} Hz, expected positive ones")
+    waveform = torch.as_tensor(waveform).to(torch.float64)
+    if rate == target:
+        return waveform
+    num_samples = waveform.shape[-1]
+    if num_samples * target < rate:
+        raise AudioError(f"{num_samples} sample(s) at {rate} Hz are too short to make one at {target} Hz")
+    if resampler == "torchaudio":
+        import torchaudio.functional
+
+        return torchaudio.functional.resample(waveform, rate, target)
+    import resampy  # imports numba, which takes longer than all the rest: only where it is needed
+
+    return torch.from_numpy(resampy.resample(waveform.cpu().numpy(), rate, target, axis=-1)).to(waveform.device)
+
+
+def log_mel_examples(waveform, sample_rate, num_examples=None, resampler="resampy"):
+    """VGGish's input from a sound.
+
+    Args:
+        waveform (array or tensor [samples] or [B, samples]): mono, in [-1, 1].
+        sample_rate (int): hertz; other rates than 16 kHz are resampled.
+        num_examples (int or None): so many examples: a shorter sound is padded with silence, a longer one cut. None:
+            as many whole ones as the sound holds, at least one (padded).
+        resampler (str): see `resample`.
+
+    Returns:
+        float32 tensor [n, 1, 96, 64], or [B, n, 1, 96, 64] for a batch: the t-th example starts at 0.96 t seconds
+
+    Raises:
+        AudioError: no samples, samples that are not finite, a shape or number of examples that makes no sense.
+    """
+    waveform = _check_waveform(waveform)
+    if num_examples is not None:
+        if num_examples < 1:
+            raise AudioError(f"{num_examples} examples asked for, expected at least 1")
+        seconds = _samples_of(num_examples) / SAMPLE_RATE + _RESAMPLING_MARGIN_SECONDS
+        waveform = waveform[..., : math.ceil(seconds * sample_rate)]
+    waveform = resample(waveform, sample_rate, SAMPLE_RATE, resampler)
+    if num_examples is None:
+        num_examples = max(1, _num_frames(waveform.shape[-1]) // EXAMPLE_FRAMES)
+    needed = _samples_of(num_examples)
+    waveform = F.pad(waveform[..., :needed], (0, max(0, needed - waveform.shape[-1])))
+    log_mel = log_mel_spectrogram(waveform)  # ... 96n 64
+    return log_mel.unflatten(-2, (num_examples, *EXAMPLE_SHAPE[:2])).to(torch.float32)
+
+
+def log_mel_spectrogram(waveform):
+    """Log of the mel-weighted magnitude spectrum of 25 ms every 10 ms.
+
+    In float64 as the reference: the logarithm makes float32's rounding visible in the bands beside a loud one.
+
+    Args:
+        waveform (tensor [..., samples]): at 16 kHz, 400 samples or more.
+
+    Returns:
+        float64 tensor [..., 1 + (samples - 400) // 160, 64]
+    """
+    window = torch.hann_window(WINDOW_SAMPLES, periodic=True, dtype=torch.float64, device=waveform.device)
+    windows = waveform.to(torch.float64).unfold(-1, WINDOW_SAMPLES, HOP_SAMPLES) * window
+    magnitude = torch.fft.rfft(windows, FFT_SAMPLES).abs()  # ... frames 257
+    return (magnitude @ _mel_matrix().to(waveform.device) + LOG_OFFSET).log()
+
+
+def silent_examples(num_examples):
+    """The log-mel of silence. Returns: float32 [num_examples, 1, 96, 64]"""
+    return torch.full((num_examples, *EXAMPLE_SHAPE), SILENCE)
+
+
+def fit_examples(examples, num_examples):
+    """Pads with silence, or cuts, to `num_examples`.
+
+    Args:
+        examples (tensor [n, 1, 96, 64])
+
+    Returns:
+        tensor [num_examples, 1, 96, 64]
+    """
+    missing = max(0, num_examples - len(examples))
+    return torch.cat([examples[:num_examples], silent_examples(missing).to(examples)])
+
+
+class SpecAugment:
+    """Masks a random stretch of bands and one of frames in each example (Park et al., Interspeech 2019).
+
+    What is masked becomes silence. Draws from torch's global random numbers.
+
+    Args:
+        frequency_mask (int): the longest stretch of bands, of 64; 0 masks none.
+        time_mask (int): the longest stretch of frames of 10 ms, of 96; 0 masks none.
+    """
+
+    def __init__(self, frequency_mask, time_mask):
+        from torchaudio import transforms
+
+        self.maskings = []
+        if frequency_mask > 0:
+            self.maskings.append(transforms.FrequencyMasking(frequency_mask, iid_masks=True))
+        if time_mask > 0:
+            self.maskings.append(transforms.TimeMasking(time_mask, iid_masks=True))
+
+    def __call__(self, log_mel):
+        """Args and returns: float32 tensor [n, 1, 96, 64]; the argument is left as it was."""
+        spectrogram = log_mel.transpose(-1, -2)  # torchaudio wants ... bands frames
+        for masking in self.maskings:
+            spectrogram = masking(spectrogram, SILENCE)
+        return spectrogram.transpose(-1, -2).contiguous()
+
+
+def _check_waveform(waveform):
+    waveform = torch.as_tensor(waveform)
+    if waveform.ndim not in (1, 2):
+        raise AudioError(f"waveform has shape {list(waveform.shape)}, expected mono [samples] or [B, samples]")
+    if waveform.numel() == 0:
+        raise AudioError(f"waveform has shape {list(waveform.shape)}, expected at least one sample")
+    if not waveform.is_floating_point():
+        raise AudioError(f"waveform has dtype {waveform.dtype}, expected floating point in [-1, 1]")
+    if not torch.isfinite(waveform).all():
+        raise AudioError("waveform holds NaN or infinite samples, expected finite ones in [-1, 1]")
+    return waveform
+
+
+def _num_frames(num_samples):
+    return max(0, 1 + (num_samples - WINDOW_SAMPLES) // HOP_SAMPLES)
+
+
+def _samples_of(num_examples):
+    """How many samples the windows of `num_examples` examples span."""
+    return (num_examples * EXAMPLE_FRAMES - 1) * HOP_SAMPLES + WINDOW_SAMPLES
+
+
+def _hertz_to_mel(hertz):
+    return 1127.0 * torch.log1p(hertz / 700.0)  # HTK's formula
+
+
+@lru_cache(maxsize=1)
+def _mel_matrix():
+    """Weights of the mel bands: triangles that are linear in mel, half of one overlapping the next.
+
+    Returns:
+        float64 tensor [257, 64]
+    """
+    bins = _hertz_to_mel(torch.linspace(0.0, SAMPLE_RATE / 2, FFT_SAMPLES // 2 + 1, dtype=torch.float64))[:, None]
+    ends = _hertz_to_mel(torch.tensor([LOWEST_HERTZ, HIGHEST_HERTZ], dtype=torch.float64))
+    edges = torch.linspace(ends[0].item(), ends[1].item(), NUM_BANDS + 2, dtype=torch.float64)
+    lower, center, upper = edges[:-2], edges[1:-1], edges[2:]
+    rising = (bins - lower) / (center - lower)  # 257 64
+    falling = (upper - bins) / (upper - center)
+    return torch.minimum(rising, falling).clamp(min=0.0)

@@ -1,0 +1,297 @@
+"""AVSBench on disk, and its registration with Detectron2's catalogs.
+
+This module alone knows where a clip's files lie; the dataset makers write through the same `Layout`.
+"""
+
+import csv
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from PIL import Image
+
+NUM_FRAMES = 5  # AVSBench's clips last five seconds; frame k (from 1) shows second k
+SPLITS = ("train", "val", "test")
+MAX_PROBLEMS_SHOWN = 10
+DATASET_FOLDERS = {"avsbench": "AVSBench", "stamps": "stamps", "toy": "toy"}  # registered prefix -> folder
+HOW_TO_GET = (
+    "datasets/README.md says how to get AVSBench and how the folders must look; "
+    "datasets/prepare_toy.py and datasets/prepare_stamps.py make data of the same layout"
+)
+
+
+def datasets_root():
+    """The folder of all datasets: `$DETECTRON2_DATASETS`, by default `datasets/`, as everywhere in Detectron2."""
+    return os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
+
+
+class AVSDatasetError(ValueError):
+    """The dataset on disk, or what was asked of it, is not as it must be."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the files of one subset lie under the dataset's root; `{...}` stand for a clip's values."""
+
+    csv_file: str
+    columns: tuple  # the csv's header as the makers write it; the first column's name is free when reading
+    frame: str
+    mask: str
+    wav: str
+    log_mel: str
+
+    def needed_columns(self):
+        return self.columns[1:]
+
+    def annotated_frames(self, split):
+        """Frame numbers (from 1) that have a mask: S4 annotates only the first frame of a training clip."""
+        if self is LAYOUTS["s4"] and split == "train":
+            return (1,)
+        return tuple(range(1, NUM_FRAMES + 1))
+
+
+LAYOUTS = {
+    "s4": Layout(
+        csv_file="Single-source/s4_meta_data.csv",
+        columns=("name", "split", "category"),
+        frame="Single-source/s4_data/visual_frames/{split}/{category}/{name}/{name}_{k}.png",
+        mask="Single-source/s4_data/gt_masks/{split}/{category}/{name}/{name}_{k}.png",
+        wav="Single-source/s4_data/audio_wav/{split}/{category}/{name}.wav",
+        log_mel="Single-source/s4_data/audio_log_mel/{split}/{category}/{name}.pkl",
+    ),
+    "ms3": Layout(
+        csv_file="Multi-sources/ms3_meta_data.csv",
+        columns=("video_id", "split"),
+        frame="Multi-sources/ms3_data/visual_frames/{name}/{name}.mp4_{k}.png",
+        mask="Multi-sources/ms3_data/gt_masks/{split}/{name}/{name}_{k}.png",
+        wav="Multi-sources/ms3_data/audio_wav/{split}/{name}.wav",
+        log_mel="Multi-sources/ms3_data/audio_log_mel/{split}/{name}.pkl",
+    ),
+}
+
+
+class ClipPaths:
+    """The files of one clip.
+
+    Args:
+        root: the folder that holds `Single-source/` and `Multi-sources/`.
+        subset: "s4" or "ms3".
+        split: "train", "val" or "test".
+        name: the clip's id.
+        category: the sounding object's category (S4 only).
+    """
+
+    def __init__(self, root, subset, split, name, category=None):
+        self._root = os.fspath(root)
+        self._layout = LAYOUTS[subset]
+        self._values = {"split": split, "name": name, "category": category}
+
+    def _path(self, template, **more):
+        return os.path.join(self._root, template.format(**self._values, **more))
+
+    def frame(self, k):
+        return self._path(self._layout.frame, k=k)
+
+    def mask(self, k):
+        return self._path(self._layout.mask, k=k)
+
+    @property
+    def wav(self):
+        return self._path(self._layout.wav)
+
+    @property
+    def log_mel(self):
+        return self._path(self._layout.log_mel)
+
+
+def _require(value, known, what):
+    if value not in known:
+        raise AVSDatasetError(f"unknown {what} {value!r}: expected one of {', '.join(known)}")
+
+
+def _raise_problems(problems, where):
+    if not problems:
+        return
+    shown = problems[:MAX_PROBLEMS_SHOWN]
+    hidden = len(problems) - len(shown)
+    tail = f"\n  ... and {hidden} more" if hidden else ""
+    raise AVSDatasetError(f"{where}: {len(problems)} problem(s)\n  " + "\n  ".join(shown) + tail)
+
+
+def read_clip_table(root, subset):
+    """Read and check a subset's csv.
+
+    Returns:
+        list[dict]: one dict a row, with the keys `name`, `split` and, for S4, `category`.
+    """
+    _require(subset, LAYOUTS, "subset")
+    layout = LAYOUTS[subset]
+    root, path = Path(root), Path(root) / layout.csv_file
+    if not root.is_dir():
+        raise AVSDatasetError(f"dataset folder {root} does not exist. {HOW_TO_GET}.")
+    if not path.is_file():
+        raise AVSDatasetError(f"{path} does not exist, the list of the subset's clips. {HOW_TO_GET}.")
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        try:
+            lines = list(csv.reader(file, strict=True))
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise AVSDatasetError(f"{path}: not a readable csv file in UTF-8: {error}") from error
+    return _parse_rows(lines, path, layout)
+
+
+def _parse_rows(lines, path, layout):
+    if not lines:
+        raise AVSDatasetError(f"{path} is empty: expected a header such as {','.join(layout.columns)}")
+    header = [column.strip() for column in lines[0]]
+    missing = [column for column in layout.needed_columns() if column not in header[1:]]
+    if missing:
+        raise AVSDatasetError(
+            f"{path}: no column {', '.join(map(repr, missing))} in the header {','.join(header)!r}; "
+            f"expected the clip's id first, then {', '.join(map(repr, layout.needed_columns()))}"
+        )
+    rows, problems, first_seen = [], [], {}
+    for number, values in enumerate(lines[1:], start=2):
+        if not any(value.strip() for value in values):
+            continue
+        row = dict(zip(header[1:], (value.strip() for value in values[1:])))
+        row["name"] = values[0].strip()
+        found = _row_problems(row, layout, len(values), len(header))
+        if not found and row["name"] in first_seen:
+            found = [f"id {row['name']!r} stands already in row {first_seen[row['name']]}; expected each id once"]
+        first_seen.setdefault(row["name"], number)
+        problems += [f"row {number}: {problem}" for problem in found]
+        rows.append(row)
+    _raise_problems(problems, path)
+    return rows
+
+
+def _row_problems(row, layout, num_values, num_columns):
+    if num_values != num_columns:
+        return [f"{num_values} values, expected {num_columns} as in the header"]
+    problems = []
+    for column in ("name", *layout.needed_columns()):
+        if not row[column]:
+            problems.append(f"column {column!r} is empty")
+        elif column == "split" and row[column] not in SPLITS:
+            problems.append(f"column 'split' is {row[column]!r}, expected one of {', '.join(SPLITS)}")
+        elif column != "split" and (os.sep in row[column] or row[column] in (".", "..")):
+            problems.append(f"column {column!r} is {row[column]!r}, expected a name without {os.sep!r}")
+    return problems
+
+
+def load_avsbench(root, subset, split):
+    """List the clips of one split, checking that every file is there and that masks fit their frames.
+
+    Args:
+        root: the folder that holds `Single-source/` and `Multi-sources/`.
+        subset: "s4" or "ms3".
+        split: "train", "val" or "test".
+
+    Returns:
+        list[dict]: a dict a clip with `video_id`, `category` (S4), `file_names` (5 paths), `sem_seg_file_names`
+        (5 paths, None where a frame has no annotation), `audio_file_name` (the wav if there is one, else the pickled
+        log-mel), `height`, `width`.
+    """
+    _require(split, SPLITS, "split")
+    rows = [row for row in read_clip_table(root, subset) if row["split"] == split]
+    csv_path = Path(root) / LAYOUTS[subset].csv_file
+    if not rows:
+        raise AVSDatasetError(f"{csv_path}: no clip in split {split!r}, expected at least one")
+    dataset_dicts, problems = [], []
+    for row in rows:
+        dataset_dict, found = _describe_clip(root, subset, split, row)
+        dataset_dicts.append(dataset_dict)
+        problems += [f"clip {row['name']}: {problem}" for problem in found]
+    _raise_problems(problems, f"{csv_path}, split {split!r}")
+    return dataset_dicts
+
+
+def _describe_clip(root, subset, split, row):
+    """Returns: (the dataset dict, a list of what is wrong with the clip's files)."""
+    paths = ClipPaths(root, subset, split, row["name"], row.get("category"))
+    annotated = LAYOUTS[subset].annotated_frames(split)
+    frames = [paths.frame(k) for k in range(1, NUM_FRAMES + 1)]
+    masks = [paths.mask(k) if k in annotated else None for k in range(1, NUM_FRAMES + 1)]
+    audio = next((path for path in (paths.wav, paths.log_mel) if _has_content(path)), None)
+    size, problems = _check_sizes(frames, masks)
+    if audio is None:
+        problems.append(f"no audio: expected {paths.wav} or {paths.log_mel}")
+    dataset_dict = {
+        "video_id": row["name"],
+        "file_names": frames,
+        "sem_seg_file_names": masks,
+        "audio_file_name": audio,
+        "height": size[1],
+        "width": size[0],
+    }
+    if subset == "s4":
+        dataset_dict["category"] = row["category"]
+    return dataset_dict, problems
+
+
+def _check_sizes(frames, masks):
+    """Returns: (the first frame's (width, height), a list of problems). Reads headers only."""
+    problems, clip_size = [], None
+    for index, (frame, mask) in enumerate(zip(frames, masks)):
+        # Unannotated frames are not opened: S4's training split has four times as many of them as of the others.
+        frame_size = _image_size(frame, problems, "frame", index, open_file=mask is not None)
+        clip_size = clip_size or frame_size
+        if frame_size and frame_size != clip_size:
+            problems.append(f"frame {frame} is {_show(frame_size)}, expected {_show(clip_size)} as the first frame")
+        if mask is None:
+            continue
+        mask_size = _image_size(mask, problems, "mask", index)
+        if mask_size and frame_size and mask_size != frame_size:
+            problems.append(f"mask {mask} is {_show(mask_size)}, expected {_show(frame_size)} as its frame")
+    return clip_size or (0, 0), problems
+
+
+def _image_size(path, problems, what, index, open_file=True):
+    if not _has_content(path):
+        problems.append(f"{what} {index + 1} of {NUM_FRAMES} is missing or empty: expected {path}")
+        return None
+    if not open_file:
+        return None
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except OSError as error:
+        problems.append(f"{what} {path} is not a readable image: {error}")
+        return None
+
+
+def _has_content(path):
+    try:
+        return os.stat(path).st_size > 0
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _show(size):
+    return f"{size[0]}x{size[1]} (width x height)"
+
+
+def register_avs_dataset(name, root, subset, split):
+    """Make a split known to Detectron2 under `name`; its files are read when the dataset is first used.
+
+    Args:
+        name: the name for `cfg.DATASETS.TRAIN` or `cfg.DATASETS.TEST`.
+        root: the folder that holds `Single-source/` and `Multi-sources/`.
+        subset: "s4" or "ms3": which of the two layouts the clips have.
+        split: "train", "val" or "test".
+    """
+    _require(subset, LAYOUTS, "subset")
+    _require(split, SPLITS, "split")
+    root = os.fspath(root)
+    DatasetCatalog.register(name, lambda: load_avsbench(root, subset, split))
+    MetadataCatalog.get(name).set(
+        evaluator_type="avs",
+        subset=subset,
+        split=split,
+        root=root,
+        stuff_classes=["sounding"],
+        stuff_colors=[(255, 64, 64)],
+        thing_classes=["sounding"],
+        thing_colors=[(255, 64, 64)],
+    )

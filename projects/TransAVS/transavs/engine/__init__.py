@@ -1,0 +1,2 @@
+from .predictor import AVSPredictor
+from .trainer import AVSTrainer

@@ -1,0 +1,157 @@
+"""Training and evaluation by Detectron2's DefaultTrainer, with what TransAVS does differently in its hooks."""
+import logging
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+
+from detectron2.data import (
+    DatasetCatalog,
+    MetadataCatalog,
+    build_detection_test_loader,
+    build_detection_train_loader,
+    get_detection_dataset_dicts,
+)
+from detectron2.engine import DefaultTrainer, hooks
+from detectron2.evaluation import inference_on_dataset
+from detectron2.projects.deeplab import build_lr_scheduler
+from detectron2.solver import get_default_optimizer_params
+from detectron2.solver.build import maybe_add_gradient_clipping
+from detectron2.utils import comm
+
+from ..data.mapper import AVSDatasetMapper, replace_audio
+from ..evaluation import AVSEvaluator
+
+BEST_CHECKPOINT = "model_best"
+
+
+class AVSTrainer(DefaultTrainer):
+    """DefaultTrainer for clips.
+
+    DATASETS.VAL is scored every TEST.EVAL_PERIOD iterations, and the checkpoint of the best mJ is kept as
+    `model_best.pth`; DATASETS.TEST is for the end.
+    """
+
+    @classmethod
+    def build_train_loader(cls, cfg):
+        # Not filtered by annotations: a clip in which nothing sounds teaches as much.
+        clips = get_detection_dataset_dicts(_known(cfg.DATASETS.TRAIN, "DATASETS.TRAIN"), filter_empty=False)
+        return build_detection_train_loader(cfg, dataset=clips, mapper=AVSDatasetMapper(cfg, is_train=True))
+
+    @classmethod
+    def build_test_loader(cls, cfg, dataset_name):
+        clips = replace_audio(get_detection_dataset_dicts(dataset_name, filter_empty=False), cfg.TEST.AUDIO)
+        return build_detection_test_loader(
+            clips, mapper=AVSDatasetMapper(cfg, is_train=False), num_workers=cfg.DATALOADER.NUM_WORKERS
+        )
+
+    @classmethod
+    def build_evaluator(cls, cfg, dataset_name):
+        return AVSEvaluator(
+            dataset_name,
+            output_dir=str(Path(cfg.OUTPUT_DIR) / "inference" / dataset_name),
+            threshold=cfg.TEST.MASK_THRESHOLD,
+            beta_squared=cfg.TEST.F_BETA_SQUARED,
+        )
+
+    @classmethod
+    def build_optimizer(cls, cfg, model):
+        """AdamW; BACKBONE_MULTIPLIER on both backbones; no weight decay on norms, positions and level embeddings."""
+        no_decay = {"weight_decay": cfg.SOLVER.WEIGHT_DECAY_EMBED}
+        parameters = get_default_optimizer_params(
+            model,
+            base_lr=cfg.SOLVER.BASE_LR,
+            weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+            lr_factor_func=lambda name: cfg.SOLVER.BACKBONE_MULTIPLIER if "backbone." in name else 1.0,
+            overrides={"query_positions": no_decay, "level_embedding": no_decay},
+        )
+        return optimizer_class(cfg)(parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+
+    @classmethod
+    def build_lr_scheduler(cls, cfg, optimizer):
+        return build_lr_scheduler(cfg, optimizer)
+
+    @classmethod
+    def test(cls, cfg, model, dataset_names=None):
+        """Scores a model.
+
+        Args:
+            cfg (CfgNode): TEST.AUDIO is the sound that clips get; the evaluator writes below OUTPUT_DIR.
+            model (nn.Module): with its weights.
+            dataset_names (sequence[str]): DATASETS.TEST by default.
+
+        Returns:
+            OrderedDict: the evaluator's scores, {"avs": {"mJ": ...}}; by name where there are several datasets.
+        """
+        names = _known(cfg.DATASETS.TEST if dataset_names is None else dataset_names, "DATASETS.TEST")
+        results = OrderedDict()
+        for name in names:
+            evaluator = cls.build_evaluator(cfg, name)
+            results[name] = inference_on_dataset(model, cls.build_test_loader(cfg, name), evaluator)
+        return results[names[0]] if len(names) == 1 else results
+
+    def build_hooks(self):
+        """DefaultTrainer's, with DATASETS.VAL in place of DATASETS.TEST, and the best checkpoint kept."""
+        default = super().build_hooks()
+        kept = [hook for hook in default if not isinstance(hook, hooks.EvalHook)]
+        validation = self.cfg.DATASETS.VAL
+        if not validation or self.cfg.TEST.EVAL_PERIOD <= 0:
+            return kept
+        evaluation = [hooks.EvalHook(self.cfg.TEST.EVAL_PERIOD, lambda: self.test(self.cfg, self.model, validation))]
+        if comm.is_main_process():
+            metric = "avs/mJ" if len(validation) == 1 else f"{validation[0]}/avs/mJ"
+            evaluation.append(
+                hooks.BestCheckpointer(self.cfg.TEST.EVAL_PERIOD, self.checkpointer, metric, file_prefix=BEST_CHECKPOINT)
+            )
+        # Before the writers, which stand last, so that the scores are written.
+        position = next((i for i, hook in enumerate(kept) if isinstance(hook, hooks.PeriodicWriter)), len(kept))
+        return kept[:position] + evaluation + kept[position:]
+
+    def test_best(self):
+        """Scores DATASETS.TEST with the checkpoint that was best on DATASETS.VAL, or with the last one without it."""
+        best = Path(self.cfg.OUTPUT_DIR) / f"{BEST_CHECKPOINT}.pth"
+        if self.cfg.DATASETS.VAL and best.exists():
+            self.checkpointer.load(str(best), checkpointables=[])
+        logging.getLogger(__name__).info("Scoring DATASETS.TEST: %s", ", ".join(self.cfg.DATASETS.TEST))
+        return self.test(self.cfg, self.model)
+
+
+def optimizer_class(cfg):
+    """AdamW, with the gradients clipped as SOLVER.CLIP_GRADIENTS says.
+
+    CLIP_TYPE "full_model" clips the norm over all parameters, as Mask2Former does; Detectron2's own types, which clip
+    each parameter by itself, work as well.
+    """
+    clip = cfg.SOLVER.CLIP_GRADIENTS
+    if not clip.ENABLED or clip.CLIP_TYPE != "full_model":
+        return maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
+
+    class FullModelClippedAdamW(torch.optim.AdamW):
+        def step(self, closure=None):
+            parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, clip.CLIP_VALUE, clip.NORM_TYPE)
+            return super().step(closure)
+
+    return FullModelClippedAdamW
+
+
+def check_datasets(cfg, keys=("TRAIN", "VAL", "TEST")):
+    """Reads every dataset that the config names, so that what is wrong with one shows before training starts.
+
+    Raises:
+        KeyError: a name is not registered; it gives the config's key and the names there are.
+        AVSDatasetError: a dataset is missing or broken; it names the files.
+    """
+    for key in keys:
+        for name in _known(cfg.DATASETS[key], f"DATASETS.{key}") if key != "VAL" or cfg.DATASETS.VAL else ():
+            DatasetCatalog.get(name)
+
+
+def _known(names, key):
+    """`names`, once it is sure that the config's `key` names at least one dataset and registered ones only."""
+    unknown = [name for name in names if name not in DatasetCatalog]
+    if unknown or not names:
+        registered = [name for name in DatasetCatalog.list() if MetadataCatalog.get(name).get("evaluator_type") == "avs"]
+        found = ", ".join(unknown) + " not registered" if unknown else "no dataset"
+        raise KeyError(f"{key}: {found}; expected some of: {', '.join(sorted(registered))}")
+    return list(names)

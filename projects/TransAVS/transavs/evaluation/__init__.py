@@ -1,0 +1,3 @@
+from .avs_evaluator import AVSEvaluator
+
+__all__ = ["AVSEvaluator"]

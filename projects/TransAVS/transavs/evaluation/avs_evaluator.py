@@ -1,0 +1,240 @@
+"""The evaluator of audio-visual segmentation: mJ and mF of a dataset, in Detectron2's manner."""
+import itertools
+import json
+import logging
+import os
+from collections import OrderedDict, defaultdict
+
+import numpy as np
+import torch
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+from pycocotools import mask as coco_mask
+from tabulate import tabulate
+
+from ..data.avsbench import AVSDatasetError
+from ..data.mapper import read_mask
+from . import metrics
+
+RESULTS_FILE = "results.json"
+PREDICTIONS_FILE = "predictions.json"
+
+
+class AVSEvaluator(DatasetEvaluator):
+    """Scores the predicted masks of clips by J and F (eq. 16-17, `transavs.evaluation.metrics`).
+
+    Frames without annotation are predicted and written, but not scored. Where the model knows several sounding classes, a
+    pixel's probability to sound is the highest of theirs. A clip that comes twice, as some distributed samplers pad their
+    share, counts once.
+
+    Args:
+        dataset_name (str): stands in the files and the table.
+        output_dir (str): folder for `results.json` and `predictions.json`; None writes neither.
+        threshold (float): a pixel is in the mask where its probability exceeds this (cfg.TEST.MASK_THRESHOLD).
+        beta_squared (float): of the F-score (cfg.TEST.F_BETA_SQUARED).
+        distributed (bool): gather the clips of all processes; False scores this process's alone.
+    """
+
+    def __init__(self, dataset_name, output_dir=None, threshold=0.5, beta_squared=0.3, distributed=True):
+        self.dataset_name = dataset_name
+        self.output_dir = output_dir
+        self.threshold = threshold
+        self.beta_squared = beta_squared
+        self.distributed = distributed
+        self._logger = logging.getLogger(__name__)
+        self.reset()
+
+    def reset(self):
+        self._clips = {}  # video_id -> what _score_clip returns; pixels are not kept
+
+    def process(self, inputs, outputs):
+        """
+        Args:
+            inputs (list[dict]): clips as the mapper gives them: `video_id`, `file_names` and `sem_seg_file_names` (T paths, None
+                where a frame has no annotation), `frame_indices` [F] (default: all T), and `category` where there is one.
+            outputs (list[dict]): the model's: `sem_seg` floating [F, NUM_CLASSES, H, W], probabilities at the masks' size,
+                and, where there are any, `instances`, F `Instances` with `scores`.
+
+        Raises:
+            AVSDatasetError: a mask is missing, unreadable or of another size; it is named. Or no frame is annotated.
+            ValueError: the output does not fit the clip.
+        """
+        for clip, output in zip(inputs, outputs, strict=True):
+            self._clips[clip["video_id"]] = self._score_clip(clip, output)
+
+    def evaluate(self):
+        """Gathers all clips, prints the table and writes the files; on the main process alone.
+
+        Returns:
+            OrderedDict: {"avs": {"mJ", "mF", "mF_dataset", "mF@<threshold>": fractions in [0, 1]}}; {} on other processes.
+
+        Raises:
+            ValueError: if no clip was processed.
+        """
+        clips = self._gather()
+        if clips is None:
+            return OrderedDict()
+        if not clips:
+            raise ValueError(f"no clip of {self.dataset_name} was evaluated: the dataset or its loader gave none")
+        scores = metrics.summarize([clip["scores"] for clip in clips])
+        categories = self._score_categories(clips)
+        self._logger.info("Evaluation of %s (percent):\n%s", self.dataset_name, _table(scores, categories, clips))
+        if self.output_dir:
+            os.makedirs(self.output_dir, exist_ok=True)
+            self._write(RESULTS_FILE, self._results(scores, categories, clips))
+            self._write(PREDICTIONS_FILE, self._predictions(clips))
+        return OrderedDict(avs=scores)
+
+    def _score_clip(self, clip, output):
+        """Returns: dict with the clip's names, its `clip_scores` and its encoded frames; nothing on a GPU."""
+        probabilities = _sounding_probabilities(clip, output)  # F H W
+        frame_indices = _frame_indices(clip, len(probabilities))
+        masks, annotated = _read_masks(clip, frame_indices, probabilities.shape[-2:])
+        try:
+            scores = metrics.clip_scores(
+                probabilities[annotated], masks.to(probabilities.device), self.threshold, self.beta_squared
+            )
+        except ValueError as error:
+            raise ValueError(f"clip {clip['video_id']}: {error}") from error
+        return {
+            "video_id": clip["video_id"],
+            "category": clip.get("category"),
+            "scores": scores,
+            "frames": self._encode_frames(clip, frame_indices, probabilities, output.get("instances")),
+        }
+
+    def _encode_frames(self, clip, frame_indices, probabilities, instances):
+        frames = []
+        for position, index in enumerate(frame_indices):
+            probability = probabilities[position]
+            # The frame's confidence: its best instance's, or its best pixel's where the model gives no instance.
+            scores = instances[position].scores if instances is not None and len(instances[position]) else probability
+            frames.append(
+                {
+                    "frame_index": index,
+                    "file_name": clip["file_names"][index],
+                    "segmentation": encode_mask(probability > self.threshold),
+                    "score": float(scores.max()),
+                }
+            )
+        return frames
+
+    def _gather(self):
+        """Returns: the clips of all processes in the order of their `video_id`; None on other than the main process."""
+        parts = [self._clips]
+        if self.distributed:
+            comm.synchronize()
+            parts = comm.gather(self._clips, dst=0)
+            if not comm.is_main_process():
+                return None
+        clips = dict(itertools.chain.from_iterable(part.items() for part in parts))
+        return [clips[video_id] for video_id in sorted(clips)]
+
+    def _score_categories(self, clips):
+        groups = defaultdict(list)
+        for clip in clips:
+            if clip["category"] is not None:
+                groups[clip["category"]].append(clip["scores"])
+        return {name: {**metrics.summarize(group), "num_clips": len(group)} for name, group in sorted(groups.items())}
+
+    def _results(self, scores, categories, clips):
+        return {
+            "dataset": self.dataset_name,
+            "threshold": self.threshold,
+            "beta_squared": self.beta_squared,
+            "num_clips": len(clips),
+            "num_frames": sum(len(clip["scores"]["jaccard"]) for clip in clips),
+            "num_sounding_frames": sum(clip["scores"]["num_sounding_frames"] for clip in clips),
+            "scores": scores,
+            "categories": categories,
+            "clips": [_clip_results(clip) for clip in clips],
+        }
+
+    def _predictions(self, clips):
+        return {
+            "dataset": self.dataset_name,
+            "threshold": self.threshold,
+            "clips": [{key: clip[key] for key in ("video_id", "category", "frames")} for clip in clips],
+        }
+
+    def _write(self, name, content):
+        path = os.path.join(self.output_dir, name)
+        with open(path, "w") as file:
+            json.dump(content, file, indent=1, allow_nan=False)
+        self._logger.info("Wrote %s", path)
+
+
+def encode_mask(mask):
+    """COCO's compressed RLE of a bool [H, W] tensor: {"size": [H, W], "counts": ASCII str}, ready for JSON."""
+    encoded = coco_mask.encode(np.asfortranarray(mask.cpu().numpy().astype(np.uint8)))
+    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
+
+
+def decode_mask(segmentation):
+    """The bool [H, W] array that `encode_mask` encoded."""
+    return coco_mask.decode(segmentation).astype(bool)
+
+
+def _sounding_probabilities(clip, output):
+    """The probability that each pixel sounds, floating [F, H, W]: the highest over the sounding classes."""
+    probabilities = output["sem_seg"]
+    if probabilities.dim() != 4:
+        raise ValueError(
+            f"clip {clip['video_id']}: `sem_seg` must be [F, NUM_CLASSES, H, W], got {list(probabilities.shape)}"
+        )
+    return probabilities.detach().amax(dim=1)
+
+
+def _frame_indices(clip, num_frames):
+    """Which of the clip's T frames each of the F outputs shows: list of F int."""
+    num_listed = len(clip["sem_seg_file_names"])
+    indices = [int(index) for index in clip.get("frame_indices", range(num_listed))]
+    if len(indices) != num_frames or not all(0 <= index < num_listed for index in indices):
+        raise ValueError(
+            f"clip {clip['video_id']}: {num_frames} predicted frames for frame indices {indices} of {num_listed} frames"
+        )
+    return indices
+
+
+def _read_masks(clip, frame_indices, size):
+    """Returns: bool [A, H, W], the masks of the A annotated frames, and their positions in `frame_indices`."""
+    masks, annotated = [], []
+    for position, index in enumerate(frame_indices):
+        path = clip["sem_seg_file_names"][index]
+        if path is None:
+            continue
+        mask = read_mask(path)
+        if mask.shape != tuple(size):
+            raise AVSDatasetError(
+                f"{path}: mask has {mask.shape[0]} x {mask.shape[1]} pixels (height x width), the prediction {size[0]} x {size[1]}"
+            )
+        masks.append(torch.from_numpy(np.ascontiguousarray(mask)))
+        annotated.append(position)
+    if not masks:
+        raise AVSDatasetError(f"clip {clip['video_id']}: none of the frames {frame_indices} has a mask to score against")
+    return torch.stack(masks), annotated
+
+
+def _clip_results(clip):
+    scores = clip["scores"]
+    return {
+        "video_id": clip["video_id"],
+        "category": clip["category"],
+        "mJ": metrics.mean_jaccard([scores]),
+        "F": scores["f"],
+        f"F@{scores['threshold']:g}": scores["f_at_threshold"],
+        "jaccard": scores["jaccard"],
+        "num_sounding_frames": scores["num_sounding_frames"],
+    }
+
+
+def _table(scores, categories, clips):
+    """The scores in percent, a row for each category (where there are any) and one for all clips."""
+    rows = [[name, *_percent(row, scores), row["num_clips"]] for name, row in categories.items()]
+    rows.append(["all", *_percent(scores, scores), len(clips)])
+    headers = ["category", *scores, "clips"]
+    return tabulate(rows, headers=headers, tablefmt="github", floatfmt=".2f", disable_numparse=[0])
+
+
+def _percent(row, names):
+    return [100 * row[name] for name in names]

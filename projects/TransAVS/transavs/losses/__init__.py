@@ -1,0 +1,4 @@
+from .criterion import Criterion
+from .matcher import HungarianMatcher
+from .query_losses import audio_query_distance_loss, audio_query_mask_loss
+from .schedule import confidence_threshold

@@ -1,0 +1,127 @@
+"""The training objective (eq. 13): supervised losses on matched queries, AQDL and AQML on confident ones."""
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from detectron2.utils import comm
+
+from ..modeling.mask_head import mask_logits
+from .query_losses import audio_query_distance_loss, audio_query_mask_loss
+from .supervised_losses import dice_loss, mask_bce_loss, softmax_focal_loss
+
+
+class Criterion(nn.Module):
+    """L = lambda1 AQDL + lambda2 AQML + lambda3 class + lambda4 dice (eq. 13), summed over the decoder layers given.
+
+    Nothing is computed that no loss needs: of the N masks of a frame, only the matched and the confident ones are made
+    with a gradient graph; the matching itself sees all of them, without one.
+    """
+
+    def __init__(self, *, num_classes, dim, matcher, aqdl_weight, aqml_weight, class_weight, dice_weight,
+                 mask_weight=0.0, focal_gamma=2.0, no_object_weight=0.1, aqdl_distance_threshold=1.0):
+        """
+        Args:
+            num_classes (int): classes that sound; the no-object class is the one after them.
+            dim (int): d, width of the audio queries.
+            matcher (HungarianMatcher): pairs queries with objects.
+            aqdl_weight, aqml_weight, class_weight, dice_weight (float): lambda 1 to 4.
+            mask_weight (float): of a pixel-wise BCE that the paper does not have.
+            focal_gamma (float): of the focal loss.
+            no_object_weight (float): of the no-object class in the focal loss.
+            aqdl_distance_threshold (float): d0 (eq. 10).
+        """
+        super().__init__()
+        self.num_classes = num_classes
+        self.matcher = matcher
+        self.weights = {
+            "loss_class": class_weight,
+            "loss_dice": dice_weight,
+            "loss_mask": mask_weight,
+            "loss_aqdl": aqdl_weight,
+            "loss_aqml": aqml_weight,
+        }
+        self.focal_gamma = focal_gamma
+        self.aqdl_distance_threshold = aqdl_distance_threshold
+        self.query_projection = nn.Linear(dim, dim, bias=False)  # h (eq. 10)
+        per_class = torch.ones(num_classes + 1)
+        per_class[-1] = no_object_weight
+        self.register_buffer("per_class_weight", per_class, persistent=False)
+
+    def forward(self, class_logits, fused, projected, audio_queries, targets, aqdl_confidence, aqml_confidence):
+        """
+        Args:
+            class_logits (list[Tensor]): of each supervised decoder layer, [F, N, num_classes + 1].
+            fused (list[Tensor]): F_av of the same layers, [F, N, d].
+            projected (Tensor): W2 f4, [F, d, h, w].
+            audio_queries (Tensor): A_q, [F, N, d].
+            targets (list[tuple[Tensor, Tensor]]): of each frame, its n objects' classes, int64 [n], and masks, bool
+                [n, H, W], all of one size.
+            aqdl_confidence, aqml_confidence (float): delta1, delta2.
+
+        Returns:
+            dict[str, Tensor]: weighted scalars `loss_class`, `loss_dice`, `loss_aqdl`, `loss_aqml` and, if its weight
+            is not 0, `loss_mask`.
+        """
+        labels = [classes for classes, _ in targets]
+        masks = [frame_masks.float() for _, frame_masks in targets]
+        coarse_masks = [_resize(mask, projected.shape[-2:], mode="area") for mask in masks]
+        num_objects = self._num_objects(labels, projected.device)
+        projected = projected.float()
+        distant_queries = self.query_projection(audio_queries).float()
+
+        totals = {}
+        for layer_logits, layer_fused in zip(class_logits, fused):
+            layer_logits, layer_fused = layer_logits.float(), layer_fused.float()
+            with torch.no_grad():
+                all_masks = mask_logits(layer_fused, projected)
+            pairs = self.matcher(layer_logits, all_masks, labels, coarse_masks)
+            losses = self._supervised(layer_logits, layer_fused, projected, labels, masks, pairs, num_objects)
+            losses |= self._self_supervised(
+                layer_logits, layer_fused, projected, distant_queries, aqdl_confidence, aqml_confidence
+            )
+            for name, loss in losses.items():
+                totals[name] = totals.get(name, 0) + self.weights[name] * loss
+        return totals
+
+    def _num_objects(self, labels, device):
+        """Objects in this process's frames, averaged over the processes so that each object counts the same."""
+        number = torch.tensor([float(sum(len(frame_labels) for frame_labels in labels))], device=device)
+        if comm.get_world_size() > 1:
+            torch.distributed.all_reduce(number)
+        return (number / comm.get_world_size()).clamp(min=1)[0]
+
+    def _supervised(self, class_logits, fused, projected, labels, masks, pairs, num_objects):
+        wanted = torch.full(class_logits.shape[:2], self.num_classes, device=class_logits.device)  # no object
+        predicted, truth = [], []
+        for frame, (queries, objects) in enumerate(pairs):
+            wanted[frame, queries] = labels[frame][objects]
+            predicted.append(mask_logits(fused[frame, queries], projected[frame]))
+            truth.append(masks[frame][objects])
+        truth = torch.cat(truth)
+        # At the size of the ground truth, as inference upsamples its masks too.
+        predicted = _resize(torch.cat(predicted), truth.shape[-2:], mode="bilinear", align_corners=False)
+
+        focal = softmax_focal_loss(class_logits, wanted, self.focal_gamma, self.per_class_weight)
+        losses = {
+            "loss_class": focal.sum() / num_objects,
+            "loss_dice": dice_loss(predicted, truth).sum() / num_objects,
+        }
+        if self.weights["loss_mask"]:
+            losses["loss_mask"] = mask_bce_loss(predicted, truth).sum() / num_objects
+        return losses
+
+    def _self_supervised(self, class_logits, fused, projected, distant_queries, aqdl_confidence, aqml_confidence):
+        probability = class_logits.detach().softmax(-1)[..., :-1].amax(-1)  # F N, of sounding
+        distance, overlap = [], []
+        for frame, frame_probability in enumerate(probability):
+            set_1, set_2 = frame_probability > aqdl_confidence, frame_probability > aqml_confidence
+            distance.append(audio_query_distance_loss(distant_queries[frame, set_1], self.aqdl_distance_threshold))
+            overlap.append(audio_query_mask_loss(mask_logits(fused[frame, set_2], projected[frame]).sigmoid()))
+        return {"loss_aqdl": torch.stack(distance).mean(), "loss_aqml": torch.stack(overlap).mean()}
+
+
+def _resize(masks, size, **kwargs):
+    """F.interpolate for [n, h, w], n = 0 included."""
+    if len(masks) == 0:
+        return masks.new_zeros(0, *size)
+    return F.interpolate(masks[:, None], size=size, **kwargs)[:, 0]

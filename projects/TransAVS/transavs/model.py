@@ -1,0 +1,234 @@
+"""The meta-architecture: the paper's Fig. 2, top to bottom."""
+import logging
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from detectron2.config import configurable
+from detectron2.modeling import META_ARCH_REGISTRY, build_backbone, build_sem_seg_head
+from detectron2.structures import ImageList, Instances
+from detectron2.utils.events import get_event_storage, has_event_storage
+from detectron2.utils.logger import log_first_n
+
+from .data.audio import EXAMPLE_SHAPE, SILENCE
+from .inference import segment_frame
+from .losses import Criterion, HungarianMatcher, confidence_threshold
+from .modeling.audio import build_audio_backbone
+from .modeling.audio_query import build_audio_query_encoder, build_audio_visual_decoder
+from .modeling.mask_head import MaskHead, mask_logits
+
+
+@META_ARCH_REGISTRY.register()
+class TransAVS(nn.Module):
+    """End-to-end audio-visual segmentation with Transformer (arXiv 2305.07223).
+
+    Frames of all clips in a batch run side by side and meet only in the audio queries, so a clip may come with as few
+    of its T frames as are needed.
+    """
+
+    @configurable
+    def __init__(self, *, backbone, pixel_decoder, audio_backbone, audio_query_encoder, decoder, mask_head, criterion,
+                 num_frames, pixel_mean, pixel_std, deep_supervision, aqdl_confidence, aqml_confidence,
+                 threshold_step_iters, mask_threshold):
+        """
+        Args:
+            backbone (Backbone): frames to visual features.
+            pixel_decoder (nn.Module): those to f1, f2, f3 and f4.
+            audio_backbone (nn.Module): log-mel [M, 1, 96, 64] to audio features [M, output_dim].
+            audio_query_encoder (nn.Module): audio features to audio queries.
+            decoder (nn.Module): audio queries and f1, f2, f3 to fused queries.
+            mask_head (MaskHead): those and f4 to classes and masks.
+            criterion (Criterion): the training objective.
+            num_frames (int): T, seconds of sound in a clip.
+            pixel_mean, pixel_std (list[float]): of each channel, of 255.
+            deep_supervision (bool): losses on every decoder layer.
+            aqdl_confidence, aqml_confidence (tuple[float, float]): start and end of delta1, delta2 (eq. 18).
+            threshold_step_iters (int): iterations from one step of them to the next.
+            mask_threshold (float): a pixel is foreground where p x m exceeds it.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self.pixel_decoder = pixel_decoder
+        self.audio_backbone = audio_backbone
+        self.audio_query_encoder = audio_query_encoder
+        self.decoder = decoder
+        self.mask_head = mask_head
+        self.criterion = criterion
+        self.num_frames = num_frames
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
+        self.deep_supervision = deep_supervision
+        self.aqdl_confidence = aqdl_confidence
+        self.aqml_confidence = aqml_confidence
+        self.threshold_step_iters = threshold_step_iters
+        self.mask_threshold = mask_threshold
+
+    @classmethod
+    def from_config(cls, cfg):
+        backbone = build_backbone(cfg)
+        pixel_decoder = build_sem_seg_head(cfg, backbone.output_shape())
+        audio_backbone = build_audio_backbone(cfg)
+        keys = cfg.MODEL.TRANSAVS
+        num_classes = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+        criterion = Criterion(
+            num_classes=num_classes,
+            dim=keys.HIDDEN_DIM,
+            matcher=HungarianMatcher(keys.CLASS_WEIGHT, keys.DICE_WEIGHT, keys.MASK_WEIGHT),
+            aqdl_weight=keys.AQDL_WEIGHT,
+            aqml_weight=keys.AQML_WEIGHT,
+            class_weight=keys.CLASS_WEIGHT,
+            dice_weight=keys.DICE_WEIGHT,
+            mask_weight=keys.MASK_WEIGHT,
+            focal_gamma=keys.FOCAL_GAMMA,
+            no_object_weight=keys.NO_OBJECT_WEIGHT,
+            aqdl_distance_threshold=keys.AQDL_DISTANCE_THRESHOLD,
+        )
+        return {
+            "backbone": backbone,
+            "pixel_decoder": pixel_decoder,
+            "audio_backbone": audio_backbone,
+            "audio_query_encoder": build_audio_query_encoder(cfg, audio_backbone.output_dim),
+            "decoder": build_audio_visual_decoder(cfg, pixel_decoder.output_dim),
+            "mask_head": MaskHead(keys.HIDDEN_DIM, pixel_decoder.output_dim, num_classes),
+            "criterion": criterion,
+            "num_frames": keys.NUM_FRAMES,
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+            "deep_supervision": keys.DEEP_SUPERVISION,
+            "aqdl_confidence": keys.AQDL_CONFIDENCE,
+            "aqml_confidence": keys.AQML_CONFIDENCE,
+            "threshold_step_iters": keys.THRESHOLD_STEP_ITERS,
+            "mask_threshold": cfg.TEST.MASK_THRESHOLD,
+        }
+
+    @property
+    def device(self):
+        return self.pixel_mean.device
+
+    def forward(self, batched_inputs):
+        """
+        Args:
+            batched_inputs (list[dict]): one a clip: `images` uint8 [F, 3, H, W]; `audio_log_mel` [T, 1, 96, 64] or
+                `audio_embedding` [T, C]; `frame_indices` int64 [F], which second each image shows; `height`, `width`
+                of the output; in training `instances`, F `Instances` with `gt_classes` and `gt_masks`. Or `image`
+                [3, H, W], a single frame, as Detectron2's `DefaultPredictor` sends it. No sound is taken as silence.
+
+        Returns:
+            in training, dict[str, Tensor]: the weighted losses. Else list[dict], one a clip: `sem_seg` float32
+            [F, NUM_CLASSES, height, width], probabilities; `instances`: F `Instances` with `pred_masks`, `scores`,
+            `pred_classes`, `query_index`. For a single `image` without the leading F.
+        """
+        clips = [self._as_clip(clip) for clip in batched_inputs]
+        frames = self._frames(clips)
+        clip_of_frame, second_of_frame = self._frame_positions(clips)
+
+        visual_features = self.backbone(frames.tensor)
+        levels, mask_features = self.pixel_decoder(visual_features)  # f1, f2, f3 and f4
+        audio_features = self._audio_features(clips)  # F_a: B T C
+        audio_queries = self.audio_query_encoder(audio_features, clip_of_frame, second_of_frame)  # A_q: F N d
+        fused = self.decoder(audio_queries, levels)  # F_av of each layer: F N d
+        projected = self.mask_head.project(mask_features)  # W2 f4: F d h w
+
+        if self.training:
+            return self._losses(fused, projected, audio_queries, clips, frames.tensor.shape[-2:])
+        return self._results(fused[-1], projected, clips, frames, batched_inputs)
+
+    def _as_clip(self, given):
+        """`given` with `images`, `frame_indices` and a sound, whatever it came with; its errors name the key."""
+        clip = dict(given)
+        if "image" in given:
+            clip["images"] = given["image"][None]
+        images = clip.get("images")
+        if images is None or images.dim() != 4 or images.shape[1] != 3:
+            found = "nothing" if images is None else f"shape {tuple(images.shape)}"
+            raise ValueError(f"a model input needs `images` [F, 3, H, W] or `image` [3, H, W], found {found}")
+        clip.setdefault("frame_indices", torch.arange(len(images)))
+        clip.setdefault("height", images.shape[2])
+        clip.setdefault("width", images.shape[3])
+        indices = clip["frame_indices"]
+        if len(indices) != len(images) or indices.min() < 0 or indices.max() >= self.num_frames:
+            raise ValueError(
+                f"`frame_indices` must give a second from 0 to {self.num_frames - 1} for each of the {len(images)} "
+                f"images, found {indices.tolist()}"
+            )
+        if "audio_embedding" not in clip:
+            self._check_log_mel(clip)
+        return clip
+
+    def _check_log_mel(self, clip):
+        expected = (self.num_frames, *EXAMPLE_SHAPE)
+        if "audio_log_mel" not in clip:
+            log_first_n(logging.WARNING, "An input has no sound: it is taken as silence.", n=1, key="message")
+            clip["audio_log_mel"] = torch.full(expected, SILENCE)
+        found = tuple(clip["audio_log_mel"].shape)
+        if found != expected:
+            raise ValueError(f"`audio_log_mel` must have the shape {list(expected)}, found {list(found)}")
+
+    def _frames(self, clips):
+        frames = [frame.to(self.device) for clip in clips for frame in clip["images"]]
+        frames = [(frame - self.pixel_mean) / self.pixel_std for frame in frames]
+        return ImageList.from_tensors(
+            frames, self.backbone.size_divisibility, padding_constraints=self.backbone.padding_constraints
+        )
+
+    def _frame_positions(self, clips):
+        """Which clip each frame belongs to, and which second of it the frame shows: int64 [F] each."""
+        counts = torch.tensor([len(clip["images"]) for clip in clips])
+        clip_of_frame = torch.arange(len(clips)).repeat_interleave(counts)
+        return clip_of_frame.to(self.device), torch.cat([clip["frame_indices"] for clip in clips]).to(self.device)
+
+    def _audio_features(self, clips):
+        """F_a, [B, T, C]: of an embedding as it is, of log-mel through the audio backbone, all clips at once."""
+        spectrograms = [clip["audio_log_mel"] for clip in clips if "audio_embedding" not in clip]
+        if spectrograms:
+            computed = self.audio_backbone(torch.cat(spectrograms).to(self.device))
+            computed = iter(computed.unflatten(0, (len(spectrograms), self.num_frames)))
+        return torch.stack([
+            clip["audio_embedding"].to(self.device) if "audio_embedding" in clip else next(computed) for clip in clips
+        ])
+
+    def _losses(self, fused, projected, audio_queries, clips, size):
+        iteration = get_event_storage().iter if has_event_storage() else 0
+        delta = [
+            confidence_threshold(iteration, *ends, self.threshold_step_iters)
+            for ends in (self.aqdl_confidence, self.aqml_confidence)
+        ]
+        if has_event_storage():
+            get_event_storage().put_scalars(delta1=delta[0], delta2=delta[1], smoothing_hint=False)
+
+        supervised = fused if self.deep_supervision else fused[-1:]
+        class_logits = [self.mask_head.class_logits(layer) for layer in supervised]
+        targets = [self._target(frame, size) for clip in clips for frame in clip["instances"]]
+        with torch.autocast(self.device.type, enabled=False):
+            return self.criterion(class_logits, supervised, projected, audio_queries, targets, *delta)
+
+    def _target(self, instances, size):
+        """A frame's objects: classes [n] and masks bool [n, *size], padded as the batch is."""
+        masks = instances.gt_masks.tensor.to(self.device)
+        height, width = masks.shape[-2:]
+        masks = F.pad(masks, (0, size[1] - width, 0, size[0] - height))
+        return instances.gt_classes.to(self.device), masks
+
+    def _results(self, fused, projected, clips, frames, batched_inputs):
+        class_logits = self.mask_head.class_logits(fused)
+        padded_size = frames.tensor.shape[-2:]
+        results, number = [], 0
+        for clip, given in zip(clips, batched_inputs):
+            output_size = clip["height"], clip["width"]
+            maps, instances = [], []
+            for frame in range(number, number + len(clip["images"])):
+                soft_map, fields = segment_frame(
+                    class_logits[frame],
+                    lambda queries: mask_logits(fused[frame, queries], projected[frame]),
+                    frames.image_sizes[frame], output_size, padded_size, self.mask_threshold,
+                )
+                maps.append(soft_map)
+                instances.append(Instances(output_size, **fields))
+            number += len(clip["images"])
+            single = "image" in given
+            results.append({
+                "sem_seg": maps[0] if single else torch.stack(maps),
+                "instances": instances[0] if single else instances,
+            })
+        return results

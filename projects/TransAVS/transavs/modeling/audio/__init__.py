@@ -1,0 +1,12 @@
+from .registry import AUDIO_BACKBONE_REGISTRY, AudioBackbone, build_audio_backbone
+from .timm_audio import TimmAudioBackbone
+from .vggish import VGGish, VGGishPostprocessor
+
+__all__ = [
+    "AUDIO_BACKBONE_REGISTRY",
+    "AudioBackbone",
+    "TimmAudioBackbone",
+    "VGGish",
+    "VGGishPostprocessor",
+    "build_audio_backbone",
+]

@@ -1,0 +1,43 @@
+"""Any timm image model as a small trainable audio backbone."""
+
+import timm
+from detectron2.config import configurable
+
+from .registry import AUDIO_BACKBONE_REGISTRY, AudioBackbone
+
+# Mean and standard deviation of log-mel values; fixed, so that training and evaluation see the same input.
+LOG_MEL_MEAN, LOG_MEL_STD = -2.0, 2.0
+
+
+@AUDIO_BACKBONE_REGISTRY.register()
+class TimmAudioBackbone(AudioBackbone):
+    """Log-mel examples [M, 1, 96, 64], taken as images of one channel, to a timm model's pooled features.
+
+    Args:
+        model_name (str): a timm model that takes images of 96 x 64 pixels.
+        weights (str): checkpoint of this module; "" keeps random weights.
+        freeze (bool): no gradient, always in evaluation mode.
+    """
+
+    @configurable
+    def __init__(self, model_name, weights="", freeze=False):
+        super().__init__()
+        if not timm.is_model(model_name):
+            raise ValueError(
+                f"MODEL.AUDIO_BACKBONE.TIMM_MODEL is {model_name!r}, which timm {timm.__version__} does not know; "
+                f"timm.list_models() names those it does"
+            )
+        self.body = timm.create_model(model_name, pretrained=False, in_chans=1, num_classes=0)
+        self.output_dim = self.body.num_features
+        self.load_and_freeze(weights, freeze)
+
+    @classmethod
+    def from_config(cls, cfg):
+        return {
+            "model_name": cfg.MODEL.AUDIO_BACKBONE.TIMM_MODEL,
+            "weights": cfg.MODEL.AUDIO_BACKBONE.WEIGHTS,
+            "freeze": cfg.MODEL.AUDIO_BACKBONE.FREEZE,
+        }
+
+    def embed(self, log_mel):
+        return self.body((log_mel - LOG_MEL_MEAN) / LOG_MEL_STD)

@@ -1,0 +1,94 @@
+"""Audio queries: the sound disentangled (eq. 1) and refined by self-attention (eq. 2, 3)."""
+import torch
+from torch import nn
+
+from detectron2.config import configurable
+
+from ..layers import AttentionLayer, FeedForwardLayer
+from ..registries import AUDIO_QUERY_ENCODER_REGISTRY, registered
+
+AUDIO_CONTEXTS = ("clip", "frame")
+
+
+def build_audio_query_encoder(cfg, audio_dim):
+    """Builds `MODEL.TRANSAVS.AUDIO_QUERY_ENCODER` for audio features of width `audio_dim`."""
+    key = "MODEL.TRANSAVS.AUDIO_QUERY_ENCODER"
+    return registered(AUDIO_QUERY_ENCODER_REGISTRY, cfg.MODEL.TRANSAVS.AUDIO_QUERY_ENCODER, key)(cfg, audio_dim)
+
+
+@AUDIO_QUERY_ENCODER_REGISTRY.register()
+class AudioQueryEncoder(nn.Module):
+    """A_q^0 = W1 F_a, then N1 layers of self-attention and FFN over the N queries (eq. 1-3).
+
+    Two contexts: with "clip", as the paper prints it, all frames of a clip share one set of queries. With "frame" each
+    frame has its own: W1 then has a column for each of the 2T - 1 distances in seconds between a piece of sound and
+    the frame, of which a frame meets T, so that the model knows what sounds in the frame's own second.
+    """
+
+    @configurable
+    def __init__(self, audio_dim, *, num_frames, num_queries, dim, num_layers, num_heads, feedforward_dim, dropout=0.0,
+                 audio_context="clip"):
+        """
+        Args:
+            audio_dim (int): width of the audio features (128 for VGGish).
+            num_frames (int): T, seconds of sound in a clip.
+            num_queries (int): N.
+            dim (int): d.
+            num_layers (int): N1.
+            num_heads (int), feedforward_dim (int), dropout (float): of each layer.
+            audio_context (str): "clip" or "frame".
+        """
+        super().__init__()
+        if audio_context not in AUDIO_CONTEXTS:
+            raise ValueError(f"MODEL.TRANSAVS.AUDIO_CONTEXT is {audio_context!r}, expected one of {AUDIO_CONTEXTS}")
+        self.num_frames = num_frames
+        self.audio_context = audio_context
+        self.audio_projection = nn.Linear(audio_dim, dim)
+        seconds = num_frames if audio_context == "clip" else 2 * num_frames - 1
+        self.disentangle = nn.Linear(seconds, num_queries, bias=False)  # W1
+        self.query_positions = nn.Parameter(torch.empty(num_queries, dim))
+        nn.init.normal_(self.query_positions)
+        self.self_attention = nn.ModuleList(AttentionLayer(dim, num_heads, dropout) for _ in range(num_layers))
+        self.feed_forward = nn.ModuleList(FeedForwardLayer(dim, feedforward_dim, dropout) for _ in range(num_layers))
+
+    @classmethod
+    def from_config(cls, cfg, audio_dim):
+        keys = cfg.MODEL.TRANSAVS
+        return {
+            "audio_dim": audio_dim,
+            "num_frames": keys.NUM_FRAMES,
+            "num_queries": keys.NUM_QUERIES,
+            "dim": keys.HIDDEN_DIM,
+            "num_layers": keys.ENC_LAYERS,
+            "num_heads": keys.NHEADS,
+            "feedforward_dim": keys.DIM_FEEDFORWARD,
+            "dropout": keys.DROPOUT,
+            "audio_context": keys.AUDIO_CONTEXT,
+        }
+
+    def forward(self, audio_features, clip_of_frame, second_of_frame):
+        """
+        Args:
+            audio_features (Tensor): F_a, [B, T, audio_dim].
+            clip_of_frame (Tensor): int64 [F], which of the B clips each frame belongs to.
+            second_of_frame (Tensor): int64 [F], which of its clip's T seconds each frame shows.
+
+        Returns:
+            Tensor: A_q, [F, N, d]: the audio queries of each frame.
+        """
+        audio = self.audio_projection(audio_features)  # B T d
+        if self.audio_context == "clip":
+            return self._refine(self.disentangle.weight @ audio)[clip_of_frame]
+        return self._refine(self._weight_around(second_of_frame) @ audio[clip_of_frame])
+
+    def _weight_around(self, second_of_frame):
+        """W1 as each frame meets it, [F, N, T]: column T - 1 stands for the frame's own second."""
+        seconds = torch.arange(self.num_frames, device=second_of_frame.device)
+        distance = seconds[None] - second_of_frame[:, None]  # F T
+        return self.disentangle.weight[:, distance + self.num_frames - 1].transpose(0, 1)
+
+    def _refine(self, queries):
+        for self_attention, feed_forward in zip(self.self_attention, self.feed_forward):
+            queries = self_attention(queries, queries, self.query_positions, self.query_positions)
+            queries = feed_forward(queries)
+        return queries

@@ -1,0 +1,74 @@
+"""The inner parts of the encoder's and the decoder's layers: post-norm, as in DETR."""
+import math
+
+import torch
+from torch import nn
+
+
+class AttentionLayer(nn.Module):
+    """Multi-head attention with a residual and a norm (eq. 2, 3, 6).
+
+    It is self-attention when `memory` is the queries themselves. Positions are added to queries and keys, not to
+    values, as in DETR and Mask2Former.
+    """
+
+    def __init__(self, dim, num_heads, dropout=0.0):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(dim, num_heads, dropout=dropout, batch_first=True)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, queries, memory, query_positions, memory_positions):
+        """
+        Args:
+            queries (Tensor): [B, N, d].
+            memory (Tensor): [B, M, d], what is attended to.
+            query_positions (Tensor): broadcastable to `queries`.
+            memory_positions (Tensor): broadcastable to `memory`.
+
+        Returns:
+            Tensor: [B, N, d].
+        """
+        attended, _ = self.attention(
+            queries + query_positions, memory + memory_positions, memory, need_weights=False
+        )
+        return self.norm(queries + attended)
+
+
+class FeedForwardLayer(nn.Module):
+    """Two linear maps with a residual and a norm: [..., d] -> [..., d]."""
+
+    def __init__(self, dim, hidden_dim, dropout=0.0):
+        super().__init__()
+        self.map = nn.Sequential(
+            nn.Linear(dim, hidden_dim), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(hidden_dim, dim)
+        )
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, queries):
+        return self.norm(queries + self.map(queries))
+
+
+def sine_positions(height, width, dim, device=None, temperature=10000.0):
+    """Fixed positions of a grid's cells: sines and cosines of y in the first half of d, of x in the second (DETR).
+
+    Coordinates run from 0 to 2 pi over the grid, whatever its size.
+
+    Args:
+        height (int), width (int): cells.
+        dim (int): d, a multiple of 4.
+        device (torch.device): where the result lies.
+
+    Returns:
+        Tensor: float32 [height * width, d], row by row.
+    """
+    if dim % 4:
+        raise ValueError(f"sine positions need a width d that is a multiple of 4, got {dim}")
+    frequencies = temperature ** -torch.arange(0, 1, 4 / dim, device=device)  # d/4
+    angles = []
+    for cells in (height, width):
+        coordinate = torch.arange(1, cells + 1, device=device) * (2 * math.pi / cells)
+        angle = coordinate[:, None] * frequencies
+        angles.append(torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1))  # cells d/2
+    rows = angles[0][:, None].expand(height, width, dim // 2)
+    columns = angles[1][None].expand(height, width, dim // 2)
+    return torch.cat((rows, columns), dim=-1).flatten(0, 1)

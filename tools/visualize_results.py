@@ -1,0 +1,128 @@
+"""Draws what a model predicted: a picture a clip, and `results.png` with a row a clip.
+
+    python tools/visualize_results.py --dataset stamps_s4_test \
+        --predictions output/inference/predictions.json --output output/pictures
+
+Each shows the frames, the ground truth and the prediction, with the waveform under them. The predictions are those that
+`AVSEvaluator` writes; the J in the pictures is computed from them.
+"""
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+from detectron2.data import DatasetCatalog
+from detectron2.data.detection_utils import read_image
+from PIL import Image
+from transavs.data import AVSDatasetError
+from transavs.data.audio import AudioError, read_waveform
+from transavs.data.mapper import read_mask
+from transavs.evaluation.avs_evaluator import decode_mask
+from transavs.evaluation.metrics import jaccard
+from transavs.visualization import ClipPicture, clip_figure, figure_to_array, results_sheet
+
+SHEET_NAME = "results.png"
+
+
+class UsageError(ValueError):
+    """What was asked for cannot be drawn; the message is one line that says why."""
+
+
+def parse_args(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", required=True, help="registered name, e.g. avsbench_s4_test")
+    parser.add_argument("--predictions", required=True, help="predictions.json of AVSEvaluator")
+    parser.add_argument("--output", required=True, help="folder for the pictures")
+    parser.add_argument("--num-clips", type=int, default=8, help="clips to draw, evenly spread over the dataset")
+    parser.add_argument("--video-id", nargs="+", help="draw these clips instead")
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None):
+    args = parse_args(arguments)
+    clips = load_dataset(args.dataset)
+    predictions = load_predictions(args.predictions)
+    chosen = choose_clips(args, clips, predictions)
+    output = Path(args.output)
+    output.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    for video_id in chosen:
+        pictures.append(make_picture(clips[video_id], predictions[video_id]))
+        save(clip_figure(pictures[-1]), output / f"{video_id.replace(os.sep, '_')}.png")
+    save(results_sheet(pictures), output / SHEET_NAME)
+    print(f"Wrote {len(pictures)} clips and {output / SHEET_NAME}")
+
+
+def load_dataset(name):
+    """Returns: {video_id: dataset dict}"""
+    if name not in DatasetCatalog.list():
+        known = ", ".join(other for other in sorted(DatasetCatalog.list()) if other.endswith(("_train", "_val", "_test")))
+        raise UsageError(f"--dataset {name}: not registered; TransAVS's are among: {known}")
+    return {clip["video_id"]: clip for clip in DatasetCatalog.get(name)}
+
+
+def load_predictions(path):
+    """Returns: {video_id: the clip's entry in the file}"""
+    if not os.path.isfile(path):
+        raise UsageError(f"--predictions {path}: no such file; an evaluation writes it (tools/train_net.py --eval-only)")
+    try:
+        with open(path) as file:
+            return {clip["video_id"]: clip for clip in json.load(file)["clips"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"--predictions {path}: not a predictions.json of AVSEvaluator ({error!r})") from error
+
+
+def choose_clips(args, clips, predictions):
+    """The ids to draw: those asked for, or --num-clips spread over the dataset."""
+    if args.video_id:
+        for video_id in args.video_id:
+            if video_id not in clips:
+                raise UsageError(f"--video-id {video_id}: no such clip in {args.dataset}")
+            if video_id not in predictions:
+                raise UsageError(f"--video-id {video_id}: no prediction in {args.predictions}")
+        return args.video_id
+    if args.num_clips < 1:
+        raise UsageError(f"--num-clips {args.num_clips}: must be at least 1")
+    predicted = [video_id for video_id in clips if video_id in predictions]
+    if not predicted:
+        raise UsageError(f"--predictions {args.predictions}: has none of the {len(clips)} clips of {args.dataset}")
+    count = min(args.num_clips, len(predicted))
+    return [predicted[index * len(predicted) // count] for index in range(count)]
+
+
+def make_picture(clip, prediction):
+    """Reads a clip's frames, masks and sound: `ClipPicture`."""
+    decoded = {frame["frame_index"]: decode_mask(frame["segmentation"]) for frame in prediction["frames"]}
+    predicted = [decoded.get(index) for index in range(len(clip["file_names"]))]
+    masks = [None if path is None else read_mask(path) for path in clip["sem_seg_file_names"]]
+    scores = [
+        float(jaccard(torch.from_numpy(guess), torch.from_numpy(mask)))
+        for guess, mask in zip(predicted, masks)
+        if guess is not None and mask is not None
+    ]
+    # AVSBench's own files may hold the sound as a log-mel alone, which has no waveform.
+    pickled = clip["audio_file_name"].endswith(".pkl")
+    waveform, rate = (None, 1) if pickled else read_waveform(clip["audio_file_name"])
+    return ClipPicture(
+        frames=[read_image(path, "RGB") for path in clip["file_names"]],
+        masks=masks,
+        predictions=predicted,
+        waveform=waveform,
+        rate=rate,
+        title=clip["video_id"],
+        subtitle=clip.get("category", ""),
+        jaccard=sum(scores) / len(scores) if scores else None,
+    )
+
+
+def save(figure, path):
+    Image.fromarray(figure_to_array(figure)).save(path)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (UsageError, AVSDatasetError, AudioError) as error:
+        sys.exit(f"visualize_results: {error}")
