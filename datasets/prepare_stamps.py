@@ -2,8 +2,8 @@
 """Make Stamps: cut-out photographs with their own real sounds, moving over photographs, in AVSBench's layout.
 
 The stamps are those of Debian's tuxpaint-stamps-default, the backgrounds those of mate-backgrounds. Both packages are
-downloaded when needed (208 MB, kept in a cache, no root needed); --stamps-root and --backgrounds-root take other folders.
-Exits with status 3 where the packages cannot be had.
+downloaded when needed (208 MB, kept in a cache, no root needed); --stamps-root and --backgrounds-root take other
+folders. Exits with status 3 where the packages cannot be had.
 """
 
 import functools
@@ -154,7 +154,7 @@ def is_same_sound(first, second):
 
 
 def read_picture(path, size):
-    """A stamp's picture, RGBA, cut to its object and at most `size` pixels wide and high; None where it is see-through."""
+    """A stamp's picture, RGBA, cut to its object, at most `size` pixels wide and high; None where it is see-through."""
     image = Image.open(path).convert("RGBA")
     alpha = image.getchannel("A")
     solid = np.asarray(alpha) >= 128
@@ -197,7 +197,8 @@ def load_backgrounds(root, size):
         raise AVSDatasetError(f"{root}: {len(paths)} pictures, expected at least {len(SPLITS)} (.jpg or .png)")
     order = np.random.default_rng(0).permutation(len(paths))  # the same split whatever the seed
     num_test, num_val = max(1, round(len(paths) * 0.25)), max(1, round(len(paths) * 0.15))
-    shares = {"test": order[:num_test], "val": order[num_test : num_test + num_val], "train": order[num_test + num_val :]}
+    test, val, train = np.split(order, [num_test, num_test + num_val])
+    shares = {"train": train, "val": val, "test": test}
     return {split: [_read_background(paths[i], 3 * size) for i in sorted(chosen)] for split, chosen in shares.items()}
 
 
@@ -237,17 +238,12 @@ class StampsMaker:
         print(f"{len(self.sprites)} stamps; backgrounds: {({s: len(b) for s, b in self.backgrounds.items()})}")
 
     def make_clip(self, rng, subset, split):
-        """S4: one object sounds for five seconds, 0-2 others are silent. MS3: 2-3 objects, each with its schedule."""
+        """S4: one sounding object and 0-2 silent ones. MS3: 2-3 objects."""
         num_objects = int(rng.integers(1, 4) if subset == "s4" else rng.integers(2, 4))
         sprites = [self.sprites[i] for i in rng.choice(len(self.sprites), num_objects, replace=False)]
-        if subset == "s4":
-            active = np.zeros((num_objects, NUM_FRAMES), dtype=bool)
-            active[0] = True
-            category = sprites[0].name
-        else:
-            active, category = random_schedule(rng, num_objects), None
+        active = random_schedule(rng, subset, num_objects)
         background = random_background(rng, self.backgrounds[split], self.size)
-        return make_clip(rng, background, sprites, active, RANGES, category)
+        return make_clip(rng, background, sprites, active, RANGES)
 
 
 def _source(own_root, package, folder):
@@ -274,7 +270,8 @@ def _fingerprint(root):
         return "debian"
     if not Path(root).is_dir():
         sys.exit(f"{root} is not a folder")
-    files = sorted((str(path.relative_to(root)), path.stat().st_size) for path in Path(root).rglob("*") if path.is_file())
+    paths = sorted(path for path in Path(root).rglob("*") if path.is_file())
+    files = [(str(path.relative_to(root)), path.stat().st_size) for path in paths]
     return f"{zlib.crc32(repr(files).encode()):08x}"
 
 

@@ -96,16 +96,11 @@ class ToyMaker:
         self.size = size
 
     def make_clip(self, rng, subset, split):
-        """S4: the first object sounds for five seconds, the others are silent. MS3: a schedule for each object."""
-        shapes = list(rng.permutation(list(OUTLINES))[: rng.integers(2, 4)])
+        """Two or three different shapes, in random colours."""
+        shapes = rng.permutation(list(OUTLINES))[: rng.integers(2, 4)].tolist()
         sprites = [random_sprite(shape, rng) for shape in shapes]
-        if subset == "s4":
-            active = np.zeros((len(shapes), NUM_FRAMES), dtype=bool)
-            active[0] = True
-            category = str(shapes[0])
-        else:
-            active, category = random_schedule(rng, len(shapes)), None
-        return make_clip(rng, random_background(rng, self.size), sprites, active, RANGES, category)
+        active = random_schedule(rng, subset, len(shapes))
+        return make_clip(rng, random_background(rng, self.size), sprites, active, RANGES)
 
 
 def main():

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import torch
-from detectron2.data import DatasetCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.detection_utils import read_image
 from PIL import Image
 from transavs.data import AVSDatasetError
@@ -58,18 +58,18 @@ def main(arguments=None):
 def load_dataset(name):
     """Returns: {video_id: dataset dict}"""
     if name not in DatasetCatalog.list():
-        known = ", ".join(other for other in sorted(DatasetCatalog.list()) if other.endswith(("_train", "_val", "_test")))
-        raise UsageError(f"--dataset {name}: not registered; TransAVS's are among: {known}")
+        known = (other for other in DatasetCatalog.list() if MetadataCatalog.get(other).get("evaluator_type") == "avs")
+        raise UsageError(f"--dataset {name}: not registered; expected one of {', '.join(sorted(known))}")
     return {clip["video_id"]: clip for clip in DatasetCatalog.get(name)}
 
 
 def load_predictions(path):
-    """Returns: {video_id: the clip's entry in the file}"""
+    """Returns: {video_id: the clip's frames as the file has them}"""
     if not os.path.isfile(path):
         raise UsageError(f"--predictions {path}: no such file; an evaluation writes it (tools/train_net.py --eval-only)")
     try:
         with open(path) as file:
-            return {clip["video_id"]: clip for clip in json.load(file)["clips"]}
+            return {clip["video_id"]: clip["frames"] for clip in json.load(file)["clips"]}
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"--predictions {path}: not a predictions.json of AVSEvaluator ({error!r})") from error
 
@@ -92,15 +92,21 @@ def choose_clips(args, clips, predictions):
     return [predicted[index * len(predicted) // count] for index in range(count)]
 
 
-def make_picture(clip, prediction):
+def make_picture(clip, predicted_frames):
     """Reads a clip's frames, masks and sound: `ClipPicture`."""
-    decoded = {frame["frame_index"]: decode_mask(frame["segmentation"]) for frame in prediction["frames"]}
-    predicted = [decoded.get(index) for index in range(len(clip["file_names"]))]
+    decoded = {frame["frame_index"]: decode_mask(frame["segmentation"]) for frame in predicted_frames}
+    predictions = [decoded.get(index) for index in range(len(clip["file_names"]))]
+    for prediction in decoded.values():
+        if prediction.shape != (clip["height"], clip["width"]):
+            raise UsageError(
+                f"clip {clip['video_id']}: predicted masks are {list(prediction.shape)}, its frames "
+                f"{[clip['height'], clip['width']]}; are the predictions of another dataset?"
+            )
     masks = [None if path is None else read_mask(path) for path in clip["sem_seg_file_names"]]
     scores = [
-        float(jaccard(torch.from_numpy(guess), torch.from_numpy(mask)))
-        for guess, mask in zip(predicted, masks)
-        if guess is not None and mask is not None
+        float(jaccard(torch.from_numpy(prediction), torch.from_numpy(mask)))
+        for prediction, mask in zip(predictions, masks)
+        if prediction is not None and mask is not None
     ]
     # AVSBench's own files may hold the sound as a log-mel alone, which has no waveform.
     pickled = clip["audio_file_name"].endswith(".pkl")
@@ -108,7 +114,7 @@ def make_picture(clip, prediction):
     return ClipPicture(
         frames=[read_image(path, "RGB") for path in clip["file_names"]],
         masks=masks,
-        predictions=predicted,
+        predictions=predictions,
         waveform=waveform,
         rate=rate,
         title=clip["video_id"],

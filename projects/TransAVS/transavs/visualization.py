@@ -17,6 +17,7 @@ MASK_OPACITY = 0.5
 GREY_SHARE = 0.75  # how far sheets take the colours out of what no mask covers
 DPI = 100  # figures are laid out in pixels
 GAP = 4  # pixels between the cells of a strip
+LABEL_LINE = 18  # pixels from one line of a label to the next
 TEXT_COLOR, FAINT_COLOR, WAVE_COLOR = "#222222", "#8a8a8a", "#4a5568"
 SHADE_COLOR = "#eef1f5"  # every other second under the waveform
 ROW_NAMES = ("frame", "ground truth", "prediction")
@@ -259,10 +260,14 @@ def _caption(clip):
 
 
 def _clip_label(figure, clip, x, y, cell):
-    _text(figure, x, y + cell / 2 - 18, _shorten(clip.title, 18), size=9, weight="bold")
-    _text(figure, x, y + cell / 2, _shorten(clip.subtitle, 21), color=FAINT_COLOR)
+    lines = [(_shorten(clip.title, 18), {"weight": "bold"})]
+    if clip.subtitle:
+        lines.append((_shorten(clip.subtitle, 21), {"color": FAINT_COLOR}))
     if clip.jaccard is not None:
-        _text(figure, x, y + cell / 2 + 18, f"J {100 * clip.jaccard:.1f}")
+        lines.append((f"J {100 * clip.jaccard:.1f}", {}))
+    first = y + cell / 2 - LABEL_LINE * (len(lines) - 1) / 2
+    for row, (text, style) in enumerate(lines):
+        _text(figure, x, first + row * LABEL_LINE, text, **style)
 
 
 def _shorten(text, length):

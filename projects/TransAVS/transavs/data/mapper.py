@@ -56,7 +56,8 @@ class AVSDatasetMapper:
         time_mask=0,
         audio_mode="original",
     ):
-        _check_audio_mode(audio_mode)
+        _check_choice("TEST.AUDIO", audio_mode, AUDIO_MODES)
+        _check_choice("INPUT.AUDIO.RESAMPLER", resampler, audio.RESAMPLERS)
         self.is_train = is_train
         self.num_frames = num_frames
         self.image_format = image_format
@@ -112,7 +113,8 @@ class AVSDatasetMapper:
         annotated = [index for index, path in enumerate(clip["sem_seg_file_names"]) if path is not None]
         if not annotated:
             raise AVSDatasetError(
-                f"clip {clip['video_id']} ({clip['file_names'][0]}, ...): no frame has a mask, training needs at least one"
+                f"clip {clip['video_id']} ({clip['file_names'][0]}, ...): no frame has a mask, expected at least one "
+                "for training"
             )
         return annotated
 
@@ -229,7 +231,7 @@ def replace_audio(dataset_dicts, mode):
     Raises:
         ValueError: an unknown mode, or "shuffled" with fewer than two clips.
     """
-    _check_audio_mode(mode)
+    _check_choice("TEST.AUDIO", mode, AUDIO_MODES)
     if mode != "shuffled":
         return list(dataset_dicts)
     if len(dataset_dicts) < 2:
@@ -300,9 +302,9 @@ def _sounding_instances(mask):
     return instances
 
 
-def _check_audio_mode(mode):
-    if mode not in AUDIO_MODES:
-        raise ValueError(f"TEST.AUDIO is {mode!r}, expected one of: {', '.join(AUDIO_MODES)}")
+def _check_choice(key, value, choices):
+    if value not in choices:
+        raise ValueError(f"{key} is {value!r}, expected one of: {', '.join(choices)}")
 
 
 def _is_pickle(path):

@@ -83,7 +83,7 @@ class Clip:
     masks: np.ndarray
     visible: np.ndarray
     waveform: np.ndarray
-    category: str | None = None
+    category: str
 
 
 # ---- Scenes ----------------------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ def random_motion(rng, sprite, size, ranges, shrink=1.0):
 
 
 def draw_sprite(sprite, motion, progress, size):
-    """Returns: float32 RGBA [H,W,4] in [0,1] on an empty canvas, and the object's pixel count, also outside the frame."""
+    """Returns: float32 RGBA [H,W,4] in [0,1], and the object's number of pixels, those outside the frame included."""
     x, y, scale, angle = motion.at(progress)
     image = sprite.image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if motion.flip else sprite.image
     image = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
@@ -160,29 +160,33 @@ def make_scene(rng, background, sprites, ranges):
     raise AVSDatasetError(f"{names}: no placement in {MAX_PLACEMENTS} shows every object at {size}x{size} pixels")
 
 
-def random_schedule(rng, num_objects):
-    """Which MS3 object sounds in which second. Returns: bool [n,T], with at least one sound in the clip."""
+def random_schedule(rng, subset, num_objects):
+    """Which object sounds in which second. Returns: bool [n,T].
+
+    S4: the first object sounds throughout, the others never. MS3: by chance, with at least one sound in the clip.
+    """
+    if subset == "s4":
+        return np.repeat(np.arange(num_objects)[:, None] == 0, NUM_FRAMES, axis=1)
     while True:
         active = rng.random((num_objects, NUM_FRAMES)) < SOUNDING_PROBABILITY
         if active.any():
             return active
 
 
-def make_clip(rng, background, sprites, active, ranges, category=None):
+def make_clip(rng, background, sprites, active, ranges):
     """A whole clip of objects in motion.
 
     Args:
         background: uint8 [T,H,W,3].
-        sprites: the objects, in any order.
+        sprites: the objects; the first one's name is the clip's category.
         active: bool [n,T], whether an object sounds in a second.
         ranges: MotionRanges.
-        category: the S4 clip's category.
     """
     depth = rng.permutation(len(sprites))  # who is in front must not tell who sounds
     frames, visible = make_scene(rng, background, [sprites[i] for i in depth], ranges)
     masks = (visible & active[depth][:, :, None, None]).any(0)
     waveform = mix_sounds(rng, [sprite.sound for sprite in sprites], active)
-    return Clip(frames, masks, visible.any(0), waveform, category)
+    return Clip(frames, masks, visible.any(0), waveform, sprites[0].name)
 
 
 # ---- Sounds ----------------------------------------------------------------------------------------------------------
@@ -281,7 +285,7 @@ def prepare_subset(get_maker, arguments, output, subset, counts, seed, workers):
     """Write one subset, unless a finished one made with the same arguments is there.
 
     Args:
-        get_maker: () -> an object with `make_clip(rng, subset, split) -> Clip`, which has to be picklable; called only if clips are to be made.
+        get_maker: () -> a picklable object with `make_clip(rng, subset, split) -> Clip`; called only if clips are made.
         arguments: dict of all that decides the clips' content.
         counts: clips in train, val and test.
 
@@ -293,7 +297,7 @@ def prepare_subset(get_maker, arguments, output, subset, counts, seed, workers):
     manifest = {"format_version": FORMAT_VERSION, "subset": subset, "clips": list(counts), "seed": seed, **arguments}
     old = json.loads(manifest_path.read_text()) if manifest_path.is_file() else None
     if old is None and folder.is_dir() and any(folder.iterdir()):
-        raise AVSDatasetError(f"{folder} holds files that this script did not make: remove it or choose another --output")
+        raise AVSDatasetError(f"{folder} holds files that this script did not make: remove it or change --output")
     if old is not None and old == {**manifest, "oracle_mJ": old.get("oracle_mJ")} and old["oracle_mJ"] is not None:
         _write_oracle(output, subset, old["oracle_mJ"])
         print(f"{folder} is already made with these arguments; audio-blind oracle on test: mJ {old['oracle_mJ']:.4f}")

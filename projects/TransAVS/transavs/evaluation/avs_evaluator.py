@@ -50,8 +50,8 @@ class AVSEvaluator(DatasetEvaluator):
     def process(self, inputs, outputs):
         """
         Args:
-            inputs (list[dict]): clips as the mapper gives them: `video_id`, `file_names` and `sem_seg_file_names` (T paths, None
-                where a frame has no annotation), `frame_indices` [F] (default: all T), and `category` where there is one.
+            inputs (list[dict]): clips as the mapper gives them: `video_id`, `file_names` and `sem_seg_file_names` (T paths,
+                None where a frame has no annotation), `frame_indices` [F] (default: all T), `category` where there is one.
             outputs (list[dict]): the model's: `sem_seg` floating [F, NUM_CLASSES, H, W], probabilities at the masks' size,
                 and, where there are any, `instances`, F `Instances` with `scores`.
 
@@ -206,7 +206,8 @@ def _read_masks(clip, frame_indices, size):
         mask = read_mask(path)
         if mask.shape != tuple(size):
             raise AVSDatasetError(
-                f"{path}: mask has {mask.shape[0]} x {mask.shape[1]} pixels (height x width), the prediction {size[0]} x {size[1]}"
+                f"{path}: mask has {mask.shape[0]} x {mask.shape[1]} pixels (height x width), "
+                f"the prediction {size[0]} x {size[1]}"
             )
         masks.append(torch.from_numpy(np.ascontiguousarray(mask)))
         annotated.append(position)

@@ -125,7 +125,8 @@ def read_checkpoint(weights):
     # torch.load has no exception of its own; whatever it is, the reader needs the file's name.
     except Exception as error:
         raise ValueError(f"{weights}: not a readable checkpoint ({type(error).__name__}: {error})") from error
-    if not isinstance(found, dict) or not all(isinstance(value, (torch.Tensor, np.ndarray)) for value in found.values()):
+    values = found.values() if isinstance(found, dict) else [found]
+    if not isinstance(found, dict) or not all(isinstance(value, (torch.Tensor, np.ndarray)) for value in values):
         raise ValueError(f"{weights}: expected a dict of tensors (a state dict)")
     return {key: torch.as_tensor(value) for key, value in found.items()}
 
