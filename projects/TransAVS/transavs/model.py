@@ -168,9 +168,8 @@ class TransAVS(nn.Module):
     def _frames(self, clips):
         frames = [frame.to(self.device) for clip in clips for frame in clip["images"]]
         frames = [(frame - self.pixel_mean) / self.pixel_std for frame in frames]
-        return ImageList.from_tensors(
-            frames, self.backbone.size_divisibility, padding_constraints=self.backbone.padding_constraints
-        )
+        divisor = max(self.backbone.size_divisibility, self.pixel_decoder.size_divisibility)
+        return ImageList.from_tensors(frames, divisor, padding_constraints=self.backbone.padding_constraints)
 
     def _frame_positions(self, clips):
         """Which clip each frame belongs to, and which second of it the frame shows: int64 [F] each."""

@@ -45,6 +45,7 @@ class FPNPixelDecoder(nn.Module):
         self.level_strides = list(level_strides)
         self.mask_stride = mask_stride
         self.output_dim = conv_dim
+        self.size_divisibility = coarsest  # of a frame's sides, so that each step's doubling meets the next feature
 
         self.lateral = nn.ModuleDict()
         self.smooth = nn.ModuleDict()

@@ -1,0 +1,47 @@
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from detectron2.config import get_cfg
+from transavs import add_transavs_config
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def repository():
+    """The root of the repository."""
+    return ROOT
+
+
+@pytest.fixture
+def small_cfg():
+    """Makes the config of a model that runs in a fraction of a second; takes overrides as KEY, VALUE, ..."""
+    def make(*overrides, file="toy/toy_s4_R18.yaml"):
+        cfg = get_cfg()
+        add_transavs_config(cfg)
+        cfg.merge_from_file(str(ROOT / "configs" / file))
+        small = ["MODEL.DEVICE", "cpu", "MODEL.TRANSAVS.NUM_QUERIES", 6, "MODEL.TRANSAVS.HIDDEN_DIM", 32,
+                 "MODEL.SEM_SEG_HEAD.CONVS_DIM", 32, "MODEL.AUDIO_BACKBONE.TIMM_MODEL", "test_resnet"]
+        cfg.merge_from_list([*small, *overrides])
+        return cfg
+
+    torch.manual_seed(0)
+    return make
+
+
+@pytest.fixture
+def run_script():
+    """Runs a script of the repository as a user does; gives the finished process, its output as text."""
+    import subprocess
+
+    def run(script, *arguments, timeout=600, **environment):
+        import os
+        return subprocess.run(
+            [sys.executable, str(ROOT / script), *map(str, arguments)], cwd=ROOT, timeout=timeout, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **environment},
+        )
+
+    return run
