@@ -78,7 +78,9 @@ def draw_shape(shape, colour):
 
 
 def random_sprite(shape, rng):
-    hue, saturation, value = rng.random(), rng.uniform(0.6, 1), rng.uniform(0.7, 1)
+    """The shape in about its own hue, so that a small model soon tells shapes apart; which one sounds is only heard."""
+    hue = (list(OUTLINES).index(shape) + rng.uniform(-0.25, 0.25)) / len(OUTLINES)
+    saturation, value = rng.uniform(0.6, 1), rng.uniform(0.7, 1)
     colour = tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value))
     return Sprite(shape, draw_shape(shape, colour), shape_sound(shape, rng))
 
@@ -96,7 +98,7 @@ class ToyMaker:
         self.size = size
 
     def make_clip(self, rng, subset, split):
-        """Two or three different shapes, in random colours."""
+        """Two or three different shapes."""
         shapes = rng.permutation(list(OUTLINES))[: rng.integers(2, 4)].tolist()
         sprites = [random_sprite(shape, rng) for shape in shapes]
         active = random_schedule(rng, subset, len(shapes))
@@ -106,7 +108,7 @@ class ToyMaker:
 def main():
     parser = make_parser(__doc__.splitlines()[0], "toy", size=64)
     parser.add_argument(
-        "--clips", type=int, nargs=3, default=(200, 20, 40), metavar=("TRAIN", "VAL", "TEST"), help="default: 200 20 40"
+        "--clips", type=int, nargs=3, default=(400, 20, 40), metavar=("TRAIN", "VAL", "TEST"), help="default: 400 20 40"
     )
     args = parser.parse_args()
     counts = {subset: tuple(args.clips) for subset in LAYOUTS}

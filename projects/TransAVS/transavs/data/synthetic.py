@@ -25,7 +25,7 @@ from tqdm import tqdm
 from ..evaluation.metrics import jaccard
 from .avsbench import DATASET_FOLDERS, LAYOUTS, NUM_FRAMES, SPLITS, AVSDatasetError, ClipPaths, datasets_root
 
-FORMAT_VERSION = 1  # to be raised when the same arguments would make other clips than before
+FORMAT_VERSION = 2  # to be raised when the same arguments would make other clips than before
 SAMPLE_RATE = 16000  # Hz, VGGish's
 SECONDS_SAMPLES = NUM_FRAMES * SAMPLE_RATE
 SOUNDING_PROBABILITY = 0.6  # of an object in one second of an MS3 clip

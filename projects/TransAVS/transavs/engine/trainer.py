@@ -4,6 +4,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 import torch
+from fvcore.common.param_scheduler import PolynomialDecayParamScheduler
 
 from detectron2.data import (
     DatasetCatalog,
@@ -14,8 +15,7 @@ from detectron2.data import (
 )
 from detectron2.engine import DefaultTrainer, hooks
 from detectron2.evaluation import inference_on_dataset
-from detectron2.projects.deeplab import build_lr_scheduler
-from detectron2.solver import get_default_optimizer_params
+from detectron2.solver import LRMultiplier, WarmupParamScheduler, get_default_optimizer_params
 from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 
@@ -69,7 +69,17 @@ class AVSTrainer(DefaultTrainer):
 
     @classmethod
     def build_lr_scheduler(cls, cfg, optimizer):
-        return build_lr_scheduler(cfg, optimizer)
+        """Detectron2's by name; and "WarmupPolyLR", here so that a resumed run follows a changed MAX_ITER."""
+        solver = cfg.SOLVER
+        if solver.LR_SCHEDULER_NAME != "WarmupPolyLR":
+            return super().build_lr_scheduler(cfg, optimizer)
+        schedule = WarmupParamScheduler(
+            PolynomialDecayParamScheduler(1.0, solver.POLY_LR_POWER),
+            solver.WARMUP_FACTOR,
+            min(solver.WARMUP_ITERS / solver.MAX_ITER, 1.0),
+            solver.WARMUP_METHOD,
+        )
+        return LRMultiplier(optimizer, schedule, max_iter=solver.MAX_ITER)
 
     @classmethod
     def test(cls, cfg, model, dataset_names=None):
