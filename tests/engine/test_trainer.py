@@ -45,6 +45,16 @@ def test_full_model_clipping_bounds_the_norm_over_all_parameters(small_cfg):
     assert parameters[0].grad[0].item() == pytest.approx(0.3, rel=1e-4)  # the directions stay
 
 
+def test_clipping_meets_the_gradients_as_they_are_when_they_were_scaled_for_half_precision(small_cfg):
+    cfg = small_cfg("SOLVER.CLIP_GRADIENTS.CLIP_VALUE", 0.5)
+    parameter = torch.nn.Parameter(torch.zeros(2))
+    optimizer = optimizer_class(cfg)([parameter], lr=1e-3, fused=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    scaler.scale((parameter * torch.tensor([0.3, 0.0])).sum()).backward()
+    scaler.step(optimizer)
+    assert parameter.grad[0].item() == pytest.approx(0.3)  # below the bound once unscaled: not clipped
+
+
 def test_the_learning_rate_falls_as_a_polynomial(small_cfg):
     cfg = small_cfg("SOLVER.MAX_ITER", 100, "SOLVER.WARMUP_ITERS", 0, "SOLVER.BASE_LR", 1.0)
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1.0)

@@ -65,7 +65,8 @@ class AVSTrainer(DefaultTrainer):
             lr_factor_func=lambda name: cfg.SOLVER.BACKBONE_MULTIPLIER if "backbone." in name else 1.0,
             overrides={"query_positions": no_decay, "level_embedding": no_decay},
         )
-        return optimizer_class(cfg)(parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+        # fused: one pass over the parameters, on a CPU several times faster than the default
+        return optimizer_class(cfg)(parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True)
 
     @classmethod
     def build_lr_scheduler(cls, cfg, optimizer):
@@ -137,6 +138,10 @@ def optimizer_class(cfg):
         return maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
 
     class FullModelClippedAdamW(torch.optim.AdamW):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self._step_supports_amp_scaling = False  # a GradScaler is to unscale before `step`, which clips
+
         def step(self, closure=None):
             parameters = [parameter for group in self.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, clip.CLIP_VALUE, clip.NORM_TYPE)
