@@ -136,7 +136,7 @@ def test_the_thresholds_rise_with_the_iteration_of_training(small_cfg):
     for iteration in (0, 9, 10, 95, 500):
         with EventStorage(iteration) as storage:
             model([make_clip(1, objects=1)])
-            found.append((storage.latest()["delta1"][0], storage.latest()["delta2"][0]))
+            found.append(tuple(storage.latest()[f"[metric]delta{number}"][0] for number in (1, 2)))
     step = 0.1 / 18
     assert found == [pytest.approx((d, 0.6)) for d in (0.55, 0.55, 0.55 + step, 0.55 + 9 * step, 0.65)]
 

@@ -60,6 +60,13 @@ def test_the_same_seed_gives_the_same_losses_to_the_last_digit(train, workplace)
     assert first and first == second
 
 
+def test_the_log_tells_the_loss_terms_and_delta(train, workplace):
+    run = train("log", "SOLVER.MAX_ITER", 1, "DATASETS.TEST", ("toy_s4_val",), *QUICK)
+    (line,) = [line for line in run.stdout.splitlines() if "total_loss" in line]
+    for word in ("loss_class: ", "loss_dice: ", "loss_aqdl: ", "loss_aqml: ", "delta1: 0.55", "delta2: 0.55", "lr: "):
+        assert word in line
+
+
 def test_a_resumed_run_goes_on_where_it_stopped(train, workplace):
     common = ("DATASETS.TEST", ("toy_s4_val",), "MODEL.TRANSAVS.THRESHOLD_STEP_ITERS", 2, *QUICK)
     assert train("resumed", "SOLVER.MAX_ITER", 3, *common).returncode == 0
@@ -67,7 +74,7 @@ def test_a_resumed_run_goes_on_where_it_stopped(train, workplace):
     assert again.returncode == 0, again.stdout[-3000:]
     assert "Starting training from iteration 3" in again.stdout
     last = json.loads((workplace / "resumed/metrics.json").read_text().splitlines()[-1])
-    assert last["delta1"] == pytest.approx(0.55 + 2 * 0.1 / 18)  # iteration 5 is in the third step of two
+    assert last["[metric]delta1"] == pytest.approx(0.55 + 2 * 0.1 / 18)  # iteration 5 is in the third step of two
 
 
 def test_without_a_gpu_the_log_says_so(train, workplace):

@@ -194,7 +194,9 @@ class TransAVS(nn.Module):
             for ends in (self.aqdl_confidence, self.aqml_confidence)
         ]
         if has_event_storage():
-            get_event_storage().put_scalars(delta1=delta[0], delta2=delta[1], smoothing_hint=False)
+            # Detectron2's log prints losses, and what is named so.
+            named = {f"[metric]delta{number}": value for number, value in enumerate(delta, start=1)}
+            get_event_storage().put_scalars(**named, smoothing_hint=False)
 
         supervised = fused if self.deep_supervision else fused[-1:]
         class_logits = [self.mask_head.class_logits(layer) for layer in supervised]
