@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Make Toy: drawn shapes, each with a sound of its own, in AVSBench's layout.
 
-An object's colour, size, place and depth say nothing about whether it sounds; only its shape and the sound together do.
+An object's size, place and depth say nothing about whether it sounds; only its kind and the sound together do.
 """
 
 import colorsys

@@ -36,6 +36,13 @@ def test_it_gives_what_the_model_gives_for_the_same_clip(predictor, clip):
     assert found["sem_seg"].max() > 0 and len(found["instances"]) == 5
 
 
+def test_a_model_of_bgr_frames_gets_them_from_rgb(predictor, clip):
+    frames, waveform = clip
+    expected = predictor([frame[:, :, ::-1] for frame in frames], waveform, 16000)["sem_seg"]
+    predictor.cfg.INPUT.FORMAT = "BGR"
+    torch.testing.assert_close(predictor(frames, waveform, 16000)["sem_seg"], expected)
+
+
 def test_masks_have_the_frames_own_size(predictor, clip):
     frames = [np.zeros((90, 160, 3), np.uint8)] * 2
     assert predictor(frames, clip[1], 16000)["sem_seg"].shape == (2, 1, 90, 160)

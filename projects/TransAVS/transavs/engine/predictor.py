@@ -68,6 +68,6 @@ class AVSPredictor:
         return self.model([clip])[0]
 
     def _image(self, frame):
-        image = AugInput(frame)
+        image = AugInput(frame if self.cfg.INPUT.FORMAT == "RGB" else frame[:, :, ::-1])
         AugmentationList([self.resize])(image)
         return torch.as_tensor(np.ascontiguousarray(image.image.transpose(2, 0, 1)))
