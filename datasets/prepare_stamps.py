@@ -22,7 +22,7 @@ from scipy.ndimage import binary_dilation
 from scipy.signal import correlate, resample_poly
 
 from transavs.data.avsbench import NUM_FRAMES, SPLITS, AVSDatasetError
-from transavs.data.synthetic import (
+from transavs.synthetic import (
     SAMPLE_RATE,
     MotionRanges,
     Sprite,

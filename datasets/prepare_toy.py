@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from transavs.data.avsbench import LAYOUTS, NUM_FRAMES
-from transavs.data.synthetic import (
+from transavs.synthetic import (
     SAMPLE_RATE,
     SECONDS_SAMPLES,
     MotionRanges,

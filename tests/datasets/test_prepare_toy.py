@@ -12,7 +12,7 @@ import soundfile
 from PIL import Image
 
 from transavs.data.avsbench import load_avsbench
-from transavs.data.synthetic import (
+from transavs.synthetic import (
     Motion,
     MotionRanges,
     Sprite,

@@ -3,13 +3,15 @@ import pytest
 import torch
 
 from transavs.losses import Criterion, HungarianMatcher, audio_query_distance_loss, audio_query_mask_loss
+from transavs.modeling.mask_head import mask_logits
 
 N, D, SIZE = 6, 4, 8
 WEIGHTS = {"aqdl_weight": 2.0, "aqml_weight": 2.0, "class_weight": 5.0, "dice_weight": 5.0}
 
 
 def make_criterion(**changes):
-    arguments = dict(num_classes=1, dim=D, matcher=HungarianMatcher(5.0, 5.0), aqdl_distance_threshold=4.0, **WEIGHTS)
+    arguments = dict(num_classes=1, dim=D, matcher=HungarianMatcher(5.0, 5.0), mask_logits=mask_logits,
+                     aqdl_distance_threshold=4.0, **WEIGHTS)
     return Criterion(**{**arguments, **changes}).double()
 
 

@@ -75,6 +75,7 @@ class TransAVS(nn.Module):
             num_classes=num_classes,
             dim=keys.HIDDEN_DIM,
             matcher=HungarianMatcher(keys.CLASS_WEIGHT, keys.DICE_WEIGHT, keys.MASK_WEIGHT),
+            mask_logits=mask_logits,
             aqdl_weight=keys.AQDL_WEIGHT,
             aqml_weight=keys.AQML_WEIGHT,
             class_weight=keys.CLASS_WEIGHT,

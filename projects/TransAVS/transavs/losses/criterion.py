@@ -5,7 +5,6 @@ from torch.nn import functional as F
 
 from detectron2.utils import comm
 
-from ..modeling.mask_head import mask_logits
 from .query_losses import audio_query_distance_loss, audio_query_mask_loss
 from .supervised_losses import dice_loss, mask_bce_loss, softmax_focal_loss
 
@@ -17,13 +16,15 @@ class Criterion(nn.Module):
     with a gradient graph; the matching itself sees all of them, without one.
     """
 
-    def __init__(self, *, num_classes, dim, matcher, aqdl_weight, aqml_weight, class_weight, dice_weight,
+    def __init__(self, *, num_classes, dim, matcher, mask_logits, aqdl_weight, aqml_weight, class_weight, dice_weight,
                  mask_weight=0.0, focal_gamma=2.0, no_object_weight=0.1, aqdl_distance_threshold=1.0):
         """
         Args:
             num_classes (int): classes that sound; the no-object class is the one after them.
             dim (int): d, width of the audio queries.
             matcher (HungarianMatcher): pairs queries with objects.
+            mask_logits (callable): F_av [..., N, d] and W2 f4 [..., d, h, w] to masks before the sigmoid, [..., N, h, w]
+                (eq. 7).
             aqdl_weight, aqml_weight, class_weight, dice_weight (float): lambda 1 to 4.
             mask_weight (float): of a pixel-wise BCE that the paper does not have.
             focal_gamma (float): of the focal loss.
@@ -33,6 +34,7 @@ class Criterion(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.matcher = matcher
+        self.mask_logits = mask_logits
         self.weights = {
             "loss_class": class_weight,
             "loss_dice": dice_weight,
@@ -73,7 +75,7 @@ class Criterion(nn.Module):
         for layer_logits, layer_fused in zip(class_logits, fused):
             layer_logits, layer_fused = layer_logits.float(), layer_fused.float()
             with torch.no_grad():
-                all_masks = mask_logits(layer_fused, projected)
+                all_masks = self.mask_logits(layer_fused, projected)
             pairs = self.matcher(layer_logits, all_masks, labels, coarse_masks)
             losses = self._supervised(layer_logits, layer_fused, projected, labels, masks, pairs, num_objects)
             losses |= self._self_supervised(
@@ -95,7 +97,7 @@ class Criterion(nn.Module):
         predicted, truth = [], []
         for frame, (queries, objects) in enumerate(pairs):
             wanted[frame, queries] = labels[frame][objects]
-            predicted.append(mask_logits(fused[frame, queries], projected[frame]))
+            predicted.append(self.mask_logits(fused[frame, queries], projected[frame]))
             truth.append(masks[frame][objects])
         truth = torch.cat(truth)
         # At the size of the ground truth, as inference upsamples its masks too.
@@ -116,7 +118,7 @@ class Criterion(nn.Module):
         for frame, frame_probability in enumerate(probability):
             set_1, set_2 = frame_probability > aqdl_confidence, frame_probability > aqml_confidence
             distance.append(audio_query_distance_loss(distant_queries[frame, set_1], self.aqdl_distance_threshold))
-            overlap.append(audio_query_mask_loss(mask_logits(fused[frame, set_2], projected[frame]).sigmoid()))
+            overlap.append(audio_query_mask_loss(self.mask_logits(fused[frame, set_2], projected[frame]).sigmoid()))
         return {"loss_aqdl": torch.stack(distance).mean(), "loss_aqml": torch.stack(overlap).mean()}
 
 

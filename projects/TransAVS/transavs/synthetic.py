@@ -22,8 +22,8 @@ from PIL import Image
 from scipy.ndimage import uniform_filter1d
 from tqdm import tqdm
 
-from ..evaluation.metrics import jaccard
-from .avsbench import DATASET_FOLDERS, LAYOUTS, NUM_FRAMES, SPLITS, AVSDatasetError, ClipPaths, datasets_root
+from .data.avsbench import DATASET_FOLDERS, LAYOUTS, NUM_FRAMES, SPLITS, AVSDatasetError, ClipPaths, datasets_root
+from .evaluation.metrics import jaccard
 
 FORMAT_VERSION = 2  # to be raised when the same arguments would make other clips than before
 SAMPLE_RATE = 16000  # Hz, VGGish's
