@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,12 +10,6 @@ from detectron2.config import get_cfg
 from transavs import add_transavs_config
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture
-def repository():
-    """The root of the repository."""
-    return ROOT
 
 
 @pytest.fixture
@@ -35,10 +31,7 @@ def small_cfg():
 @pytest.fixture
 def run_script():
     """Runs a script of the repository as a user does; gives the finished process, its output as text."""
-    import subprocess
-
     def run(script, *arguments, timeout=600, **environment):
-        import os
         return subprocess.run(
             [sys.executable, str(ROOT / script), *map(str, arguments)], cwd=ROOT, timeout=timeout, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **environment},

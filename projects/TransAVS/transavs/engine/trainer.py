@@ -158,7 +158,9 @@ def check_datasets(cfg, keys=("TRAIN", "VAL", "TEST")):
         AVSDatasetError: a dataset is missing or broken; it names the files.
     """
     for key in keys:
-        for name in _known(cfg.DATASETS[key], f"DATASETS.{key}") if key != "VAL" or cfg.DATASETS.VAL else ():
+        if key == "VAL" and not cfg.DATASETS.VAL:
+            continue  # the only one that may be left out
+        for name in _known(cfg.DATASETS[key], f"DATASETS.{key}"):
             DatasetCatalog.get(name)
 
 
