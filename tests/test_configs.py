@@ -10,8 +10,11 @@ from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Instances
 from transavs import add_transavs_config
 from transavs.data.audio import EXAMPLE_SHAPE
+from transavs.engine import AVSTrainer
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+ALL = sorted(path for path in CONFIGS.rglob("*.yaml") if not path.stem.startswith("Base-"))
+PAPERS = [path for path in ALL if path.stem.startswith("avs_ms3")]  # S4's models are the same, as the tests below check
 
 
 def load(path):
@@ -21,7 +24,7 @@ def load(path):
     return cfg
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*_R*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
 def test_every_config_names_registered_datasets_of_one_kind_and_a_step_of_delta_that_fits(path):
     cfg = load(path)
     names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.VAL, *cfg.DATASETS.TEST]
@@ -46,8 +49,27 @@ def test_the_papers_configs_train_as_section_3_2_says(subset):
     assert (cfg.MODEL.AUDIO_BACKBONE.NAME, cfg.MODEL.AUDIO_BACKBONE.FREEZE) == ("VGGish", True)
 
 
-def test_the_papers_model_takes_a_training_step():
-    cfg = load(CONFIGS / "avs_ms3_R101.yaml")
+ABLATIONS = {
+    "100_queries": {"MODEL.TRANSAVS.NUM_QUERIES": 100},
+    "500_queries": {"MODEL.TRANSAVS.NUM_QUERIES": 500},
+    "fixed_delta1": {"MODEL.TRANSAVS.AQDL_CONFIDENCE": [0.6, 0.6]},
+    "fixed_delta2": {"MODEL.TRANSAVS.AQML_CONFIDENCE": [0.6, 0.6]},
+    "literal_strides": {"MODEL.SEM_SEG_HEAD.LEVEL_STRIDES": [8, 4, 2], "MODEL.SEM_SEG_HEAD.COMMON_STRIDE": 1},
+}
+
+
+@pytest.mark.parametrize("subset", ["s4", "ms3"])
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_changes_what_it_names_and_nothing_else(subset, name):
+    expected = load(CONFIGS / f"avs_{subset}_R101.yaml")
+    expected.merge_from_list([word for pair in ABLATIONS[name].items() for word in pair])
+    expected.OUTPUT_DIR = f"output/ablations/avs_{subset}_R101_{name}"
+    assert load(CONFIGS / "ablations" / f"avs_{subset}_R101_{name}.yaml") == expected
+
+
+@pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.stem)
+def test_the_papers_models_take_a_training_step(path):
+    cfg = load(path)
     cfg.merge_from_list(["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", "MODEL.AUDIO_BACKBONE.WEIGHTS", ""])
     torch.manual_seed(0)
     model = build_model(cfg).train()
@@ -56,8 +78,12 @@ def test_the_papers_model_takes_a_training_step():
     target = Instances((64, 64), gt_classes=torch.zeros(1, dtype=torch.int64), gt_masks=BitMasks(mask))
     clip = {"images": torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8), "frame_indices": torch.tensor([0, 4]),
             "audio_log_mel": torch.randn(5, *EXAMPLE_SHAPE), "instances": [target] * 2}
+    optimizer = AVSTrainer.build_optimizer(cfg, model)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     losses = model([clip])
     assert set(losses) == {"loss_class", "loss_dice", "loss_aqdl", "loss_aqml"}
+    assert all(torch.isfinite(loss) for loss in losses.values()) and losses["loss_class"] > 0 and losses["loss_dice"] > 0
     sum(losses.values()).backward()
-    frozen = [name for name, parameter in model.named_parameters() if parameter.grad is None]
-    assert frozen and all(name.startswith("audio_backbone.") for name in frozen)
+    optimizer.step()
+    still = {name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])}
+    assert still == {name for name in before if name.startswith("audio_backbone.")}

@@ -66,6 +66,7 @@ def test_s4_training_clip_has_its_official_paths_and_one_mask(s4):
     assert clip == {
         "video_id": "a_1000_6000",
         "category": "dog",
+        "objects": ["dog"],
         "file_names": [f"{data}/visual_frames/train/dog/a_1000_6000/a_1000_6000_{k}.png" for k in range(1, 6)],
         "sem_seg_file_names": [f"{data}/gt_masks/train/dog/a_1000_6000/a_1000_6000_1.png", None, None, None, None],
         "audio_file_name": f"{data}/audio_wav/train/dog/a_1000_6000.wav",
@@ -94,6 +95,15 @@ def test_log_mel_is_taken_where_there_is_no_wav(ms3):
     Path(paths.log_mel).parent.mkdir(parents=True)
     Path(paths.log_mel).write_bytes(b"x")
     assert load_avsbench(ms3, "ms3", "test")[0]["audio_file_name"] == paths.log_mel
+
+
+def test_the_objects_of_a_clip_come_from_their_column_or_else_from_the_category(s4, ms3):
+    assert load_avsbench(s4, "s4", "test")[0]["objects"] == ["cat"]
+    assert "objects" not in load_avsbench(ms3, "ms3", "test")[0]
+    _write_csv(s4, "s4", "name,split,category,objects", "b_0_5000,test,cat,bird; cat")
+    _write_csv(ms3, "ms3", "video_id,split,objects", "m1,test,drum;dog")
+    assert load_avsbench(s4, "s4", "test")[0]["objects"] == ["bird", "cat"]
+    assert load_avsbench(ms3, "ms3", "test")[0]["objects"] == ["drum", "dog"]
 
 
 def test_columns_may_stand_in_any_order_and_the_first_have_any_name(s4):

@@ -11,7 +11,7 @@ from PIL import Image
 from transavs import add_transavs_config
 from transavs.data import audio
 from transavs.data.avsbench import AVSDatasetError
-from transavs.data.mapper import AVSDatasetMapper, read_mask, replace_audio
+from transavs.data.mapper import AVSDatasetMapper, read_mask
 from transavs.data.safe_pickle import UnsafePickleError
 
 HEIGHT, WIDTH = 40, 60
@@ -313,47 +313,10 @@ def test_noise_for_a_clip_without_wav_needs_no_file(tmp_path):
 
 
 def test_unknown_audio_mode_is_reported_with_key():
-    for call in (lambda: make_mapper(is_train=False, TEST__AUDIO="loud"), lambda: replace_audio([], "loud")):
-        with pytest.raises(ValueError, match="TEST.AUDIO is 'loud', expected one of: original, silence, noise, shuf"):
-            call()
+    with pytest.raises(ValueError, match="TEST.AUDIO is 'loud', expected one of: original, silence, noise, shuf"):
+        make_mapper(is_train=False, TEST__AUDIO="loud")
 
 
 def test_unknown_resampler_is_reported_with_key():
     with pytest.raises(ValueError, match="INPUT.AUDIO.RESAMPLER is 'sinc', expected one of: resampy, torchaudio"):
         make_mapper(is_train=True, INPUT__AUDIO__RESAMPLER="sinc")
-
-
-def list_clips(categories):
-    return [
-        {"video_id": f"v{index}", "audio_file_name": f"{index}.wav", **({"category": c} if c else {})}
-        for index, c in enumerate(categories)
-    ]
-
-
-@pytest.mark.parametrize("categories", ["aabbccccd", "ab", "aabb", "abcdefg", "aaab", [None] * 7])
-def test_shuffled_gives_each_clip_another_ones_sound(categories):
-    clips = list_clips(categories)
-    found = replace_audio(clips, "shuffled")
-    assert [clip["video_id"] for clip in found] == [clip["video_id"] for clip in clips]
-    sounds = [clip["audio_file_name"] for clip in found]
-    assert sorted(sounds) == sorted(clip["audio_file_name"] for clip in clips)
-    assert all(sound != clip["audio_file_name"] for sound, clip in zip(sounds, clips))
-    assert found == replace_audio(clips, "shuffled")
-
-
-@pytest.mark.parametrize("categories", ["aabbccccd", "ab", "aabb", "abcdefg", "aaabbc"])
-def test_shuffled_prefers_another_category(categories):
-    category_of = {clip["audio_file_name"]: clip["category"] for clip in list_clips(categories)}
-    for clip in replace_audio(list_clips(categories), "shuffled"):
-        assert category_of[clip["audio_file_name"]] != clip["category"]
-
-
-@pytest.mark.parametrize("mode", ["original", "silence", "noise"])
-def test_other_modes_leave_the_list_alone(mode):
-    clips = list_clips("abc")
-    assert replace_audio(clips, mode) == clips
-
-
-def test_shuffling_a_single_clip_is_refused():
-    with pytest.raises(ValueError, match="TEST.AUDIO is 'shuffled' with 1 clip"):
-        replace_audio(list_clips("a"), "shuffled")

@@ -61,14 +61,19 @@ def test_written_data_load_as_avsbench(toy):
         clips = {split: load_avsbench(toy, subset, split) for split in ("train", "val", "test")}
         assert [len(clips[split]) for split in clips] == [2, 1, 2]
         assert {(clip["height"], clip["width"]) for split in clips.values() for clip in split} == {(64, 64)}
-    assert (toy / "Multi-sources/ms3_meta_data.csv").read_text().splitlines() == [
-        "video_id,split",
-        "train_00000,train",
-        "train_00001,train",
-        "val_00000,val",
-        "test_00000,test",
-        "test_00001,test",
+    rows = [line.split(",") for line in (toy / "Multi-sources/ms3_meta_data.csv").read_text().splitlines()]
+    assert [row[:2] for row in rows] == [
+        ["video_id", "split"],
+        ["train_00000", "train"],
+        ["train_00001", "train"],
+        ["val_00000", "val"],
+        ["test_00000", "test"],
+        ["test_00001", "test"],
     ]
+    assert rows[0][2:] == ["objects"]
+    for clip in load_avsbench(toy, "s4", "train"):
+        assert clip["category"] in clip["objects"] and 2 <= len(clip["objects"]) <= 3
+        assert set(clip["objects"]) <= set(prepare_toy.OUTLINES)
 
 
 def test_only_first_frame_of_s4_training_clips_is_annotated(toy):

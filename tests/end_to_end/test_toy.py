@@ -37,14 +37,33 @@ def scores_of(folder):
     return json.loads((folder / "inference" / "toy_s4_test" / "results.json").read_text())["scores"]
 
 
+def table_rows(markdown):
+    """{first cell: the others} of a table's body."""
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines()[2:]]
+    return {first: others for first, *others in cells}
+
+
 def test_toy_is_learnt_from_scratch_and_needs_its_sound(train, run_script, workplace):
     trained = train("full")
     assert trained.returncode == 0, trained.stdout[-3000:]
     assert scores_of(workplace / "full")["mJ"] >= 0.80
 
-    wrong = train("wrong", "--eval-only", "MODEL.WEIGHTS", workplace / "full/model_best.pth", "TEST.AUDIO", "shuffled")
+    best = ("MODEL.WEIGHTS", workplace / "full/model_best.pth")
+    wrong = train("wrong", "--eval-only", *best, "TEST.AUDIO", "shuffled")
     assert wrong.returncode == 0, wrong.stdout[-3000:]
     assert scores_of(workplace / "wrong")["mJ"] < 0.40  # at most what an object that does not sound gets
+
+    compared = run_script("tools/compare_sounds.py", "--config-file", CONFIG, *best, "OUTPUT_DIR", workplace / "full",
+                          DETECTRON2_DATASETS=str(workplace))
+    assert compared.returncode == 0, compared.stdout[-3000:]
+    rows = table_rows((workplace / "full/sounds/sounds.md").read_text())
+    assert list(rows) == ["original", "silence", "noise", "shuffled", "offscreen"]
+    for sound, folder in (("original", "full"), ("shuffled", "wrong")):
+        scores = scores_of(workplace / folder)
+        assert rows[sound][:3] == [f"{100 * scores[name]:.1f}" for name in ("mJ", "mF", "FPR_pixel")]
+    assert rows["original"][3] == "–"  # something sounds in every frame of S4
+    assert all(float(value) >= 0 for sound in list(rows)[1:] for value in rows[sound])
+    assert (workplace / "full/sounds/toy_s4_test.png").stat().st_size > 10_000
 
     drawn = run_script("tools/visualize_results.py", "--dataset", "toy_s4_test", "--output", workplace / "pictures",
                        "--predictions", workplace / "full/inference/toy_s4_test/predictions.json",

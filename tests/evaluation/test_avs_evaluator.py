@@ -70,6 +70,16 @@ def test_scores_are_those_of_the_metrics_as_plain_fractions(clips):
     assert all(type(value) is float for value in results["avs"].values())
 
 
+def test_with_another_sound_all_that_is_segmented_is_false(clips, tmp_path):
+    own, other = evaluate(clips)["avs"], evaluate(clips, own_audio=False, output_dir=tmp_path)["avs"]
+    shares = [(probability > 0.5).double().mean().item() for _, _, probabilities, _ in clips for probability in probabilities]
+    assert other["FPR_pixel"] == pytest.approx(sum(shares) / len(shares))
+    assert other["FPR_frame"] == 1.0
+    assert (own["mJ"], own["mF"]) == (other["mJ"], other["mF"])
+    written = read_json(tmp_path / avs_evaluator.RESULTS_FILE)
+    assert (written["own_audio"], written["num_silent_frames"]) == (False, 4 * NUM_FRAMES)
+
+
 def test_batch_size_order_and_repetition_change_nothing(clips):
     once = evaluate(clips)
     assert evaluate(clips, batch_size=4) == once

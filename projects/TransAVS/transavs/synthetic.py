@@ -22,10 +22,20 @@ from PIL import Image
 from scipy.ndimage import uniform_filter1d
 from tqdm import tqdm
 
-from .data.avsbench import DATASET_FOLDERS, LAYOUTS, NUM_FRAMES, SPLITS, AVSDatasetError, ClipPaths, datasets_root
+from .data.avsbench import (
+    DATASET_FOLDERS,
+    LAYOUTS,
+    NUM_FRAMES,
+    OBJECTS_COLUMN,
+    OBJECTS_SEPARATOR,
+    SPLITS,
+    AVSDatasetError,
+    ClipPaths,
+    datasets_root,
+)
 from .evaluation.metrics import jaccard
 
-FORMAT_VERSION = 2  # to be raised when the same arguments would make other clips than before
+FORMAT_VERSION = 3  # to be raised when the same arguments would make other clips than before
 SAMPLE_RATE = 16000  # Hz, VGGish's
 SECONDS_SAMPLES = NUM_FRAMES * SAMPLE_RATE
 SOUNDING_PROBABILITY = 0.6  # of an object in one second of an MS3 clip
@@ -77,13 +87,17 @@ class Motion:
 
 @dataclass
 class Clip:
-    """`frames` uint8 [T,H,W,3], `masks` and `visible` (any object) bool [T,H,W], `waveform` float32 [samples]."""
+    """`frames` uint8 [T,H,W,3], `masks` and `visible` (any object) bool [T,H,W], `waveform` float32 [samples].
+
+    `category` is the first object's name, `objects` has all of them, in alphabetical order.
+    """
 
     frames: np.ndarray
     masks: np.ndarray
     visible: np.ndarray
     waveform: np.ndarray
     category: str
+    objects: list
 
 
 # ---- Scenes ----------------------------------------------------------------------------------------------------------
@@ -186,7 +200,7 @@ def make_clip(rng, background, sprites, active, ranges):
     frames, visible = make_scene(rng, background, [sprites[i] for i in depth], ranges)
     masks = (visible & active[depth][:, :, None, None]).any(0)
     waveform = mix_sounds(rng, [sprite.sound for sprite in sprites], active)
-    return Clip(frames, masks, visible.any(0), waveform, sprites[0].name)
+    return Clip(frames, masks, visible.any(0), waveform, sprites[0].name, sorted(sprite.name for sprite in sprites))
 
 
 # ---- Sounds ----------------------------------------------------------------------------------------------------------
@@ -237,7 +251,7 @@ def _make_parent(path):
 def write_table(root, subset, rows):
     path = Path(root) / LAYOUTS[subset].csv_file
     with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, LAYOUTS[subset].columns, lineterminator="\n")
+        writer = csv.DictWriter(file, [*LAYOUTS[subset].columns, OBJECTS_COLUMN], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
@@ -269,7 +283,8 @@ def _make_one(task):
     paths = ClipPaths(output, subset, split, row["name"], clip.category)
     write_clip(clip, paths, LAYOUTS[subset].annotated_frames(split))
     values = (row[key] for key in ("name", "split", "category"))
-    return dict(zip(LAYOUTS[subset].columns, values)), oracle_scores(clip) if split == "test" else []
+    row = dict(zip(LAYOUTS[subset].columns, values)) | {OBJECTS_COLUMN: OBJECTS_SEPARATOR.join(clip.objects)}
+    return row, oracle_scores(clip) if split == "test" else []
 
 
 def _make_all(job, tasks, workers):

@@ -14,6 +14,8 @@ from PIL import Image
 NUM_FRAMES = 5  # AVSBench's clips last five seconds; frame k (from 1) shows second k
 SPLITS = ("train", "val", "test")
 MAX_PROBLEMS_SHOWN = 10
+OBJECTS_COLUMN = "objects"  # of a csv, at will: all that a clip shows, sounding or not, with OBJECTS_SEPARATOR between
+OBJECTS_SEPARATOR = ";"
 DATASET_FOLDERS = {"avsbench": "AVSBench", "stamps": "stamps", "toy": "toy"}  # registered prefix -> folder
 HOW_TO_GET = (
     "datasets/README.md says how to get AVSBench and how the folders must look; "
@@ -35,7 +37,7 @@ class Layout:
     """Where the files of one subset lie under the dataset's root; `{...}` stand for a clip's values."""
 
     csv_file: str
-    columns: tuple  # the csv's header as the makers write it; the first column's name is free when reading
+    columns: tuple  # the csv's header; the first column's name is free when reading
     frame: str
     mask: str
     wav: str
@@ -123,7 +125,7 @@ def read_clip_table(root, subset):
     """Read and check a subset's csv.
 
     Returns:
-        list[dict]: one dict a row, with the keys `name`, `split` and, for S4, `category`.
+        list[dict]: one dict a row, with the keys `name`, `split`, for S4 `category`, and all other columns.
     """
     _require(subset, LAYOUTS, "subset")
     layout = LAYOUTS[subset]
@@ -191,7 +193,8 @@ def load_avsbench(root, subset, split):
     Returns:
         list[dict]: a dict a clip with `video_id`, `category` (S4), `file_names` (5 paths), `sem_seg_file_names`
         (5 paths, None where a frame has no annotation), `audio_file_name` (the wav if there is one, else the pickled
-        log-mel), `height`, `width`.
+        log-mel), `height`, `width`, and, where it is known, `objects`: the names of all that the clip shows, from the
+        csv's column of that name; without it, the category of an S4 clip.
     """
     _require(split, SPLITS, "split")
     rows = [row for row in read_clip_table(root, subset) if row["split"] == split]
@@ -227,6 +230,9 @@ def _describe_clip(root, subset, split, row):
     }
     if subset == "s4":
         dataset_dict["category"] = row["category"]
+    objects = row.get(OBJECTS_COLUMN) or row.get("category")
+    if objects:
+        dataset_dict["objects"] = [name.strip() for name in objects.split(OBJECTS_SEPARATOR)]
     return dataset_dict, problems
 
 

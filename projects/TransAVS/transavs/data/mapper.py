@@ -2,7 +2,6 @@
 
 import copy
 import os
-import random
 import zlib
 
 import numpy as np
@@ -15,13 +14,12 @@ from detectron2.structures import BitMasks, Instances
 from PIL import Image
 
 from . import audio
+from .audio_modes import check_audio_mode
 from .avsbench import AVSDatasetError
 from .safe_pickle import load_tensor
 
-AUDIO_MODES = ("original", "silence", "noise", "shuffled")  # of TEST.AUDIO
 NOISE_RMS = 0.1  # of full scale; for a clip whose own level is not known, having only its log-mel
 FRAME_PADDING = 128  # grey, where a frame is smaller than the crop
-SHUFFLE_SEED = 0
 
 
 class AVSDatasetMapper:
@@ -38,8 +36,8 @@ class AVSDatasetMapper:
         color_jitter (bool)
         resampler (str): see `audio.resample`.
         frequency_mask, time_mask (int): see `audio.SpecAugment`; 0 is off.
-        audio_mode (str): which sound the model hears, one of AUDIO_MODES. "silence" and "noise" are made here;
-            "shuffled" is for `replace_audio`, which sees all the clips.
+        audio_mode (str): which sound the model hears, one of `audio_modes.AUDIO_MODES`. "silence" and "noise" are made
+            here; "shuffled" and "offscreen" are for `replace_audio`, which sees all the clips.
     """
 
     @configurable
@@ -56,8 +54,10 @@ class AVSDatasetMapper:
         time_mask=0,
         audio_mode="original",
     ):
-        _check_choice("TEST.AUDIO", audio_mode, AUDIO_MODES)
-        _check_choice("INPUT.AUDIO.RESAMPLER", resampler, audio.RESAMPLERS)
+        check_audio_mode(audio_mode)
+        if resampler not in audio.RESAMPLERS:
+            expected = ", ".join(audio.RESAMPLERS)
+            raise ValueError(f"INPUT.AUDIO.RESAMPLER is {resampler!r}, expected one of: {expected}")
         self.is_train = is_train
         self.num_frames = num_frames
         self.image_format = image_format
@@ -215,50 +215,6 @@ def read_log_mel(path, num_frames):
     return audio.fit_examples(log_mel, num_frames)
 
 
-def replace_audio(dataset_dicts, mode):
-    """Gives each clip the sound of another one where `TEST.AUDIO` is "shuffled".
-
-    No clip keeps its own sound, each sound is used once, and, as far as their numbers allow, none goes to a clip of
-    its own category. The exchange is the same in every run.
-
-    Args:
-        dataset_dicts (list[dict]): clips; they are not changed.
-        mode (str): one of AUDIO_MODES; the others are left to the mapper and change nothing here.
-
-    Returns:
-        list[dict]: the clips in their order
-
-    Raises:
-        ValueError: an unknown mode, or "shuffled" with fewer than two clips.
-    """
-    _check_choice("TEST.AUDIO", mode, AUDIO_MODES)
-    if mode != "shuffled":
-        return list(dataset_dicts)
-    if len(dataset_dicts) < 2:
-        raise ValueError(f"TEST.AUDIO is 'shuffled' with {len(dataset_dicts)} clip(s), expected at least 2")
-    donors = _derangement([clip.get("category") for clip in dataset_dicts])
-    return [
-        {**clip, "audio_file_name": dataset_dicts[donor]["audio_file_name"]}
-        for clip, donor in zip(dataset_dicts, donors)
-    ]
-
-
-def _derangement(categories):
-    """Returns: for each index another one, each once, of another category where the numbers allow it."""
-    generator = random.Random(SHUFFLE_SEED)
-    order = list(range(len(categories)))
-    generator.shuffle(order)
-    names = sorted(set(categories), key=str)
-    generator.shuffle(names)
-    order.sort(key=lambda index: names.index(categories[index]))
-    # With equal categories side by side, moving on by the largest one's size leaves every category behind.
-    step = max(categories.count(name) for name in names) % len(order) or 1
-    donors = [None] * len(order)
-    for position, index in enumerate(order):
-        donors[index] = order[(position + step) % len(order)]
-    return donors
-
-
 def _training_augmentations(cfg):
     size = cfg.INPUT.IMAGE_SIZE
     augmentations = []
@@ -300,11 +256,6 @@ def _sounding_instances(mask):
     instances.gt_classes = torch.zeros(len(masks), dtype=torch.int64)
     instances.gt_masks = BitMasks(masks)
     return instances
-
-
-def _check_choice(key, value, choices):
-    if value not in choices:
-        raise ValueError(f"{key} is {value!r}, expected one of: {', '.join(choices)}")
 
 
 def _is_pickle(path):

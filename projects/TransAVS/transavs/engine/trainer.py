@@ -19,7 +19,8 @@ from detectron2.solver import LRMultiplier, WarmupParamScheduler, get_default_op
 from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 
-from ..data.mapper import AVSDatasetMapper, replace_audio
+from ..data.audio_modes import replace_audio
+from ..data.mapper import AVSDatasetMapper
 from ..evaluation import AVSEvaluator
 
 BEST_CHECKPOINT = "model_best"
@@ -52,6 +53,7 @@ class AVSTrainer(DefaultTrainer):
             output_dir=str(Path(cfg.OUTPUT_DIR) / "inference" / dataset_name),
             threshold=cfg.TEST.MASK_THRESHOLD,
             beta_squared=cfg.TEST.F_BETA_SQUARED,
+            own_audio=cfg.TEST.AUDIO == "original",
         )
 
     @classmethod

@@ -32,14 +32,17 @@ class AVSEvaluator(DatasetEvaluator):
         output_dir (str): folder for `results.json` and `predictions.json`; None writes neither.
         threshold (float): a pixel is in the mask where its probability exceeds this (cfg.TEST.MASK_THRESHOLD).
         beta_squared (float): of the F-score (cfg.TEST.F_BETA_SQUARED).
+        own_audio (bool): False where the model hears another sound than the clip's own (cfg.TEST.AUDIO): every segmented
+            pixel is then a false positive. J and F compare with the masks all the same.
         distributed (bool): gather the clips of all processes; False scores this process's alone.
     """
 
-    def __init__(self, dataset_name, output_dir=None, threshold=0.5, beta_squared=0.3, distributed=True):
+    def __init__(self, dataset_name, output_dir=None, threshold=0.5, beta_squared=0.3, own_audio=True, distributed=True):
         self.dataset_name = dataset_name
         self.output_dir = output_dir
         self.threshold = threshold
         self.beta_squared = beta_squared
+        self.own_audio = own_audio
         self.distributed = distributed
         self._logger = logging.getLogger(__name__)
         self.reset()
@@ -66,7 +69,8 @@ class AVSEvaluator(DatasetEvaluator):
         """Gathers all clips, prints the table and writes the files; on the main process alone.
 
         Returns:
-            OrderedDict: {"avs": {"mJ", "mF", "mF_dataset", "mF@<threshold>": fractions in [0, 1]}}; {} on other processes.
+            OrderedDict: {"avs": {"mJ", "mF", "mF_dataset", "mF@<threshold>", "FPR_pixel", "FPR_frame"}}, fractions in [0, 1];
+            {} on other processes.
 
         Raises:
             ValueError: if no clip was processed.
@@ -92,7 +96,7 @@ class AVSEvaluator(DatasetEvaluator):
         masks, annotated = _read_masks(clip, frame_indices, probabilities.shape[-2:])
         try:
             scores = metrics.clip_scores(
-                probabilities[annotated], masks.to(probabilities.device), self.threshold, self.beta_squared
+                probabilities[annotated], masks.to(probabilities.device), self.threshold, self.beta_squared, self.own_audio
             )
         except ValueError as error:
             raise ValueError(f"clip {clip['video_id']}: {error}") from error
@@ -142,9 +146,11 @@ class AVSEvaluator(DatasetEvaluator):
             "dataset": self.dataset_name,
             "threshold": self.threshold,
             "beta_squared": self.beta_squared,
+            "own_audio": self.own_audio,
             "num_clips": len(clips),
             "num_frames": sum(len(clip["scores"]["jaccard"]) for clip in clips),
             "num_sounding_frames": sum(clip["scores"]["num_sounding_frames"] for clip in clips),
+            "num_silent_frames": sum(clip["scores"]["num_silent_frames"] for clip in clips),
             "scores": scores,
             "categories": categories,
             "clips": [_clip_results(clip) for clip in clips],
@@ -226,6 +232,7 @@ def _clip_results(clip):
         f"F@{scores['threshold']:g}": scores["f_at_threshold"],
         "jaccard": scores["jaccard"],
         "num_sounding_frames": scores["num_sounding_frames"],
+        "false_positive_rate": scores["false_positive_rate"],
     }
 
 

@@ -1,4 +1,5 @@
-"""The measures of audio-visual segmentation, J (eq. 16) and F (eq. 17), as the public AVSBench scorer defines them.
+"""The measures of audio-visual segmentation: J (eq. 16) and F (eq. 17), as the public AVSBench scorer defines them, and
+what is segmented where nothing sounds.
 
 Pure functions of tensors: one clip's probabilities and masks give its scores (`clip_scores`), and the scores of all clips
 give the dataset's (`summarize`). A clip is scored alone, and the sums over clips are correctly rounded (`math.fsum`), so
@@ -32,6 +33,25 @@ def jaccard(prediction, mask):
     union = (prediction | mask).sum(-1).double()
     rightly_empty = (~prediction).double().mean(-1)
     return torch.where(mask.any(-1), intersection / union.clamp(min=1), rightly_empty)
+
+
+def false_positive_rate(prediction, mask):
+    """The share of each frame's silent pixels that are predicted to sound.
+
+    Args:
+        prediction, mask (Tensor): bool [..., H, W]; True = sounding.
+
+    Returns:
+        Tensor: float64 [...]; 0 where every pixel sounds.
+
+    Raises:
+        ValueError: as `jaccard`.
+    """
+    _check_mask(prediction, "prediction")
+    _check_mask(mask, "mask")
+    _check_same_shape(prediction, mask, "prediction")
+    silent = ~mask.flatten(-2)
+    return (prediction.flatten(-2) & silent).sum(-1).double() / silent.sum(-1).clamp(min=1)
 
 
 def f_thresholds(dtype=torch.float32):
@@ -86,7 +106,7 @@ def f_score(true_positive, predicted, sounding, beta_squared=0.3):
     return score.clamp(max=1.0)
 
 
-def clip_scores(probabilities, masks, threshold=0.5, beta_squared=0.3):
+def clip_scores(probabilities, masks, threshold=0.5, beta_squared=0.3, own_audio=True):
     """Scores one clip.
 
     Args:
@@ -94,12 +114,16 @@ def clip_scores(probabilities, masks, threshold=0.5, beta_squared=0.3):
         masks (Tensor): bool [F, H, W], the ground truth.
         threshold (float): a pixel belongs to the predicted mask where its probability exceeds this.
         beta_squared (float): as in `f_curve`.
+        own_audio (bool): False: another sound was heard than the frames', so that every segmented pixel is a false
+            positive; J and F still compare with `masks`.
 
     Returns:
         dict: `jaccard` (list of F floats), one a frame; `f` (float), the maximum of the F curve averaged over the frames
         whose ground truth is not empty, 0 if there is none; `f_at_threshold` (float), the F of the predicted masks, averaged
         in the same way; `f_curve_sum` (float64 [255], on the CPU), the sum of those frames' curves;
-        `num_sounding_frames` (int), their number; `threshold` (float).
+        `num_sounding_frames` (int), their number; `false_positive_rate` (list of F floats), one a frame;
+        `num_silent_frames` (int), the frames in which nothing sounds, and `num_false_frames` (int), those of them in which
+        something is segmented; `threshold` (float).
 
     Raises:
         ValueError: as `f_curve`, and for a clip without frames.
@@ -112,12 +136,17 @@ def clip_scores(probabilities, masks, threshold=0.5, beta_squared=0.3):
     f_at_threshold = f_score(true_positive, prediction.flatten(1).sum(1), masks.flatten(1).sum(1), beta_squared)
     sounding = masks.flatten(1).any(1).cpu()
     curve_sum, num_sounding = curves[sounding].sum(0), int(sounding.sum())
+    heard = masks if own_audio else torch.zeros_like(masks)
+    silent = ~heard.flatten(1).any(1)
     return {
         "jaccard": jaccard(prediction, masks).tolist(),
         "f": float(curve_sum.max()) / max(num_sounding, 1),
         "f_at_threshold": math.fsum(f_at_threshold.cpu()[sounding].tolist()) / max(num_sounding, 1),
         "f_curve_sum": curve_sum,
         "num_sounding_frames": num_sounding,
+        "false_positive_rate": false_positive_rate(prediction, heard).tolist(),
+        "num_silent_frames": int(silent.sum()),
+        "num_false_frames": int((silent & prediction.flatten(1).any(1)).sum()),
         "threshold": float(threshold),
     }
 
@@ -149,6 +178,16 @@ def f_fixed(clips):
     return _mean([clip["f_at_threshold"] for clip in clips])
 
 
+def fpr_pixel(clips):
+    """The share of the silent pixels of a frame that are segmented: the mean over all frames of all clips."""
+    return _mean([frame for clip in clips for frame in clip["false_positive_rate"]])
+
+
+def fpr_frame(clips):
+    """The share of the silent frames in which anything is segmented; 0 if no frame is silent."""
+    return sum(clip["num_false_frames"] for clip in clips) / max(sum(clip["num_silent_frames"] for clip in clips), 1)
+
+
 # The ways in which published numbers are made (docs/METRICS.md): name -> function of a list of `clip_scores` dicts.
 F_VARIANTS = {"clip": f_clip, "clip_sounding": f_clip_sounding, "dataset": f_dataset, "fixed": f_fixed}
 
@@ -160,7 +199,8 @@ def summarize(clips):
         clips (list[dict]): what `clip_scores` returned, one a clip, with the same threshold; in any order.
 
     Returns:
-        dict[str, float]: `mJ`, `mF`, `mF_dataset` and `mF@0.5` (named after the threshold used), fractions in [0, 1].
+        dict[str, float]: `mJ`, `mF`, `mF_dataset`, `mF@0.5` (named after the threshold used), `FPR_pixel` and `FPR_frame`,
+        fractions in [0, 1].
 
     Raises:
         ValueError: if there is no clip, or the thresholds differ.
@@ -173,6 +213,8 @@ def summarize(clips):
         "mF": f_clip(clips),
         "mF_dataset": f_dataset(clips),
         f"mF@{thresholds.pop():g}": f_fixed(clips),
+        "FPR_pixel": fpr_pixel(clips),
+        "FPR_frame": fpr_frame(clips),
     }
 
 
