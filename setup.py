@@ -17,7 +17,7 @@ setup(
         "torchaudio",
         "numpy",
         "scipy",
-        "timm>=1.0",
+        "timm>=1.0.31",
         "opencv-python-headless",
         "soundfile",
         "resampy",

@@ -35,11 +35,17 @@ def test_every_config_names_registered_datasets_of_one_kind_and_a_step_of_delta_
     assert cfg.SOLVER.MAX_ITER % cfg.TEST.EVAL_PERIOD == 0
 
 
+@pytest.mark.parametrize("backbone", ["R101", "swin_base"])
 @pytest.mark.parametrize("subset", ["s4", "ms3"])
-def test_the_papers_configs_train_as_section_3_2_says(subset):
-    cfg = load(CONFIGS / f"avs_{subset}_R101.yaml")
+def test_the_papers_configs_train_as_section_3_2_says(subset, backbone):
+    cfg = load(CONFIGS / f"avs_{subset}_{backbone}.yaml")
     keys, solver = cfg.MODEL.TRANSAVS, cfg.SOLVER
-    assert cfg.MODEL.RESNETS.DEPTH == 101
+    if backbone == "R101":
+        assert (cfg.MODEL.BACKBONE.NAME, cfg.MODEL.RESNETS.DEPTH) == ("build_resnet_backbone", 101)
+    else:
+        assert cfg.MODEL.BACKBONE.NAME == "build_timm_backbone"
+        assert (cfg.MODEL.TIMM.NAME, cfg.MODEL.TIMM.PRETRAINED) == ("swin_base_patch4_window7_224.ms_in22k", True)
+    assert cfg.MODEL.BACKBONE.FREEZE_AT == 0
     assert (solver.MAX_ITER, solver.IMS_PER_BATCH, solver.BASE_LR, solver.BACKBONE_MULTIPLIER) == (90000, 8, 1e-4, 0.1)
     assert (keys.NUM_QUERIES, keys.NUM_FRAMES, cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES) == (300, 5, 1)
     assert (keys.AQDL_WEIGHT, keys.AQML_WEIGHT, keys.CLASS_WEIGHT, keys.DICE_WEIGHT) == (2, 2, 5, 5)
@@ -70,7 +76,8 @@ def test_an_ablation_changes_what_it_names_and_nothing_else(subset, name):
 @pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.stem)
 def test_the_papers_models_take_a_training_step(path):
     cfg = load(path)
-    cfg.merge_from_list(["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", "MODEL.AUDIO_BACKBONE.WEIGHTS", ""])
+    cfg.merge_from_list(["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", "MODEL.AUDIO_BACKBONE.WEIGHTS", "",
+                         "MODEL.TIMM.PRETRAINED", False, "MODEL.TIMM.DROP_PATH_RATE", 0.0])  # no chance
     torch.manual_seed(0)
     model = build_model(cfg).train()
     mask = torch.zeros(1, 64, 64, dtype=torch.bool)

@@ -36,7 +36,7 @@ def load_config(path, overrides):
     add_transavs_config(cfg)
     cfg.merge_from_file(path)
     cfg.merge_from_list([word for word in overrides if word != "--"])
-    cfg.MODEL.AUDIO_BACKBONE.WEIGHTS = ""
+    cfg.MODEL.AUDIO_BACKBONE.WEIGHTS, cfg.MODEL.TIMM.PRETRAINED = "", False
     if not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
     return cfg

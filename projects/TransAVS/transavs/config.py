@@ -30,6 +30,17 @@ def _add_model(cfg):
     # The timm model that TimmAudioBackbone runs on log-mel patches.
     cfg.MODEL.AUDIO_BACKBONE.TIMM_MODEL = "resnet10t"
 
+    # What MODEL.BACKBONE.NAME "build_timm_backbone" builds: a timm model with res2 .. res5 at strides 4, 8, 16 and 32.
+    # MODEL.BACKBONE.FREEZE_AT freezes it as it does Detectron2's ResNets.
+    cfg.MODEL.TIMM = CN()
+    cfg.MODEL.TIMM.NAME = "swin_base_patch4_window7_224.ms_in22k"  # with the tag of its weights, or without
+    cfg.MODEL.TIMM.PRETRAINED = False  # True: timm gets the weights of that name by its own means
+    # Weights for this backbone alone, as timm or the model's authors name them: a path or an address; "" for none.
+    cfg.MODEL.TIMM.WEIGHTS = ""
+    cfg.MODEL.TIMM.DROP_PATH_RATE = 0.0  # probability of stochastic depth at the last block; Mask2Former's Swin: 0.3
+    cfg.MODEL.TIMM.OUTPUT_NORM = False  # a LayerNorm on each feature, as Mask2Former's Swin has
+    cfg.MODEL.TIMM.GRADIENT_CHECKPOINTING = False  # less memory for more time
+
     # The pixel decoder stands behind Detectron2's own SEM_SEG_HEADS_REGISTRY and keys.
     cfg.MODEL.SEM_SEG_HEAD.NAME = "FPNPixelDecoder"
     cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = ["res2", "res3", "res4", "res5"]
@@ -109,5 +120,6 @@ def _add_datasets_and_test(cfg):
     cfg.DATASETS.VAL = ()
     cfg.TEST.MASK_THRESHOLD = 0.5  # a pixel sounds where p x m exceeds it (eq. 14)
     cfg.TEST.F_BETA_SQUARED = 0.3  # of the F-score (eq. 17), as in AVSBench's scorer
-    # Which sound a test clip gets: "original", "silence", "noise", or "shuffled" (another clip's).
+    # Which sound a test clip gets: "original", "silence", "noise", "shuffled" (another clip's), or "offscreen" (of a clip
+    # that shows none of its objects).
     cfg.TEST.AUDIO = "original"

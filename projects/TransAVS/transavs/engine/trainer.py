@@ -60,12 +60,13 @@ class AVSTrainer(DefaultTrainer):
     def build_optimizer(cls, cfg, model):
         """AdamW; BACKBONE_MULTIPLIER on both backbones; no weight decay on norms, positions and level embeddings."""
         no_decay = {"weight_decay": cfg.SOLVER.WEIGHT_DECAY_EMBED}
+        without_decay = ("query_positions", "level_embedding", "relative_position_bias_table")  # the last is Swin's
         parameters = get_default_optimizer_params(
             model,
             base_lr=cfg.SOLVER.BASE_LR,
             weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
             lr_factor_func=lambda name: cfg.SOLVER.BACKBONE_MULTIPLIER if "backbone." in name else 1.0,
-            overrides={"query_positions": no_decay, "level_embedding": no_decay},
+            overrides=dict.fromkeys(without_decay, no_decay),
         )
         # fused: one pass over the parameters, on a CPU several times faster than the default
         return optimizer_class(cfg)(parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True)

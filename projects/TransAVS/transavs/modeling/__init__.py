@@ -1,2 +1,2 @@
 """The parts of the model. Importing this registers them."""
-from . import audio, audio_query, pixel_decoder
+from . import audio, audio_query, backbone, pixel_decoder
