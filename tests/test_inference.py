@@ -1,4 +1,6 @@
 """Inference (eq. 14, 15) against a loop over pixels and queries."""
+import math
+
 import pytest
 import torch
 
@@ -7,21 +9,40 @@ from transavs.inference import segment_frame, sounding_map
 CONFIDENT, UNSURE = 4.0, -4.0
 
 
+def naive_assignment(class_logits, mask_logits):
+    """[y][x]: (p_i(c_i) m_i, c_i, i) of the pixel's query; (0, None, None) where no query sounds."""
+    queries = []
+    for i, logits in enumerate(class_logits.tolist()):
+        powers = [math.exp(logit) for logit in logits]
+        c = powers.index(max(powers))
+        if c < len(logits) - 1:
+            queries.append((powers[c] / sum(powers), c, i))
+
+    def winner(y, x):
+        pixels = [(p / (1 + math.exp(-mask_logits[i, y, x].item())), c, i) for p, c, i in queries]
+        return max(pixels, key=lambda pixel: pixel[0], default=(0.0, None, None))
+
+    return [[winner(y, x) for x in range(mask_logits.shape[2])] for y in range(mask_logits.shape[1])]
+
+
 def naive_map(class_logits, mask_logits):
-    probability, masks = class_logits.softmax(-1), mask_logits.sigmoid()
-    num_classes = class_logits.shape[1] - 1
-    result = torch.zeros(num_classes, *masks.shape[1:])
-    for y in range(masks.shape[1]):
-        for x in range(masks.shape[2]):
-            best, best_class = 0.0, None
-            for i in range(len(masks)):
-                c = int(probability[i].argmax())
-                product = float(probability[i, c] * masks[i, y, x])
-                if c < num_classes and product > best:
-                    best, best_class = product, c
-            if best_class is not None:
-                result[best_class, y, x] = best
+    result = torch.zeros(class_logits.shape[1] - 1, *mask_logits.shape[1:])
+    for y, row in enumerate(naive_assignment(class_logits, mask_logits)):
+        for x, (product, c, _) in enumerate(row):
+            if c is not None:
+                result[c, y, x] = product
     return result
+
+
+def naive_resize(mask, size):
+    """Bilinear, pixels being squares whose values stand at their centres: [h, w] -> [H, W]."""
+    def weights(number, target, source):
+        centre = min(max((number + 0.5) * source / target - 0.5, 0), source - 1)
+        return torch.tensor([max(0.0, 1 - abs(centre - cell)) for cell in range(source)])
+
+    rows = torch.stack([weights(y, size[0], mask.shape[0]) for y in range(size[0])])
+    columns = torch.stack([weights(x, size[1], mask.shape[1]) for x in range(size[1])])
+    return rows @ mask @ columns.T
 
 
 @pytest.mark.parametrize("num_classes", [1, 3])
@@ -31,6 +52,14 @@ def test_the_map_is_the_winning_product_in_its_class(num_classes, seed):
     class_logits = 2 * torch.randn(7, num_classes + 1, generator=generator)
     mask_logits = 2 * torch.randn(7, 4, 5, generator=generator)
     torch.testing.assert_close(sounding_map(class_logits, mask_logits), naive_map(class_logits, mask_logits))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_the_map_is_made_in_single_precision(dtype):
+    class_logits, mask_logits = torch.randn(5, 2).to(dtype), torch.randn(5, 3, 4).to(dtype)
+    found = sounding_map(class_logits, mask_logits)
+    assert torch.equal(found, sounding_map(class_logits.float(), mask_logits.float()))
+    assert found.dtype == torch.float32
 
 
 def test_nothing_sounds_where_every_query_prefers_no_object():
@@ -73,6 +102,34 @@ def test_instances_are_the_queries_that_own_pixels():
     expected = torch.zeros(2, 4, 4, dtype=torch.bool)
     expected[0, :2], expected[1, 2:] = True, True
     assert torch.equal(fields["pred_masks"], expected)
+
+
+@pytest.mark.parametrize("num_classes", [1, 3])
+@pytest.mark.parametrize("output_size", [(5, 7), (9, 4)])
+def test_a_frame_of_any_size_is_assigned_pixel_by_pixel(output_size, num_classes):
+    generator = torch.Generator().manual_seed(0)
+    class_logits = 4 * torch.randn(8, num_classes + 1, generator=generator)
+    mask_logits = 3 * torch.randn(8, 2, 3, generator=generator)
+    soft_map, fields, _ = run_frame(class_logits, mask_logits, output_size, image_size=(5, 7), padded_size=(6, 9))
+    masks = torch.stack([naive_resize(mask, (6, 9))[:5, :7] for mask in mask_logits])
+    masks = torch.stack([naive_resize(mask, output_size) for mask in masks])
+    torch.testing.assert_close(soft_map, naive_map(class_logits, masks), rtol=1e-5, atol=1e-6)
+
+    owners = {}
+    for y, row in enumerate(naive_assignment(class_logits, masks)):
+        for x, (product, c, i) in enumerate(row):
+            if product > 0.5:
+                owners.setdefault(i, (c, set()))[1].add((y, x))
+    found = {
+        i: (c, {tuple(pixel) for pixel in mask.nonzero().tolist()})
+        for i, c, mask in zip(fields["query_index"].tolist(), fields["pred_classes"].tolist(), fields["pred_masks"])
+    }
+    assert found == owners and len(owners) > 1
+
+
+def test_a_pixel_at_exactly_the_mask_threshold_is_nobodys():
+    _, fields, _ = run_frame(torch.tensor([[200.0, 0.0]]), torch.zeros(1, 4, 4))  # p = 1, m = 0.5
+    assert len(fields["pred_masks"]) == 0
 
 
 def test_a_frame_without_sounding_queries_has_an_empty_result_of_the_size_wanted():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from transavs.evaluation import metrics
 
 NUM_THRESHOLDS = 255
+J_AND_F = ("mJ", "mF", "mF_dataset", "mF@0.5")
 
 
 def naive_f_curve(probability, mask, beta_squared=0.3):
@@ -24,9 +25,46 @@ def naive_f_curve(probability, mask, beta_squared=0.3):
     return curve
 
 
-def naive_clip_f(probabilities, masks):
-    curves = [naive_f_curve(p, m) for p, m in zip(probabilities, masks) if m.any()]
+def naive_clip_f(probabilities, masks, beta_squared=0.3):
+    curves = [naive_f_curve(p, m, beta_squared) for p, m in zip(probabilities, masks) if m.any()]
     return float((sum(curves) / len(curves)).max()) if curves else 0.0
+
+
+def naive_jaccard(prediction, mask):
+    """One frame's, from sets of pixels (eq. 16)."""
+    def pixels(frame):
+        return {(y, x) for y, row in enumerate(frame.tolist()) for x, value in enumerate(row) if value}
+
+    predicted, wanted = pixels(prediction), pixels(mask)
+    if not wanted:
+        return 1 - len(predicted) / mask.numel()
+    return len(predicted & wanted) / len(predicted | wanted)
+
+
+def naive_f_at(probability, mask, threshold, beta_squared):
+    """One frame's F of the pixels whose probability exceeds the threshold (eq. 17)."""
+    pairs = [(p > threshold, m) for p, m in zip(probability.flatten().tolist(), mask.flatten().tolist())]
+    both, predicted, wanted = sum(p and m for p, m in pairs), sum(p for p, _ in pairs), sum(m for _, m in pairs)
+    if not both:
+        return 0.0
+    precision, recall = both / predicted, both / wanted
+    return (1 + beta_squared) * precision * recall / (beta_squared * precision + recall)
+
+
+def naive_summary(clips, threshold, beta_squared):
+    """The scores of a data set, from all frames anew."""
+    def mean(values):
+        return sum(values) / len(values) if values else 0.0
+
+    frames = [frame for clip in clips for frame in zip(*clip)]
+    return {
+        "mJ": mean([naive_jaccard(p > threshold, m) for p, m in frames]),
+        "mF": mean([naive_clip_f(p, m, beta_squared) for p, m in clips]),
+        "mF_dataset": naive_clip_f(*zip(*frames), beta_squared),
+        f"mF@{threshold:g}": mean([
+            mean([naive_f_at(p, m, threshold, beta_squared) for p, m in zip(*clip) if m.any()]) for clip in clips
+        ]),
+    }
 
 
 def random_clip(seed, num_frames=3, height=9, width=7, on_thresholds=False, dtype=torch.float32):
@@ -140,6 +178,26 @@ def test_a_clips_f_is_the_maximum_of_the_curve_averaged_over_its_sounding_frames
         )
 
 
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000), num_clips=st.integers(1, 3), on_thresholds=st.booleans(),
+       threshold=st.sampled_from([0.5, 0.4]), beta_squared=st.sampled_from([0.3, 0.09, 1.0]))
+def test_the_summary_is_that_of_loops_over_clips_frames_and_thresholds(
+    seed, num_clips, on_thresholds, threshold, beta_squared
+):
+    clips = [random_clip(seed + i, 1 + i, 4, 5, on_thresholds) for i in range(num_clips)]
+    found = metrics.summarize([metrics.clip_scores(*clip, threshold, beta_squared) for clip in clips])
+    expected = naive_summary(clips, threshold, beta_squared)
+    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-9)
+
+
+def test_one_clip_at_a_time_or_all_at_once_is_the_same():
+    clips = [random_clip(seed) for seed in range(5)]
+    scores, together = scores_of(clips), metrics.clip_scores(*map(torch.cat, zip(*clips)))
+    assert [frame for clip in scores for frame in clip["jaccard"]] == together["jaccard"]
+    assert metrics.summarize(scores)["mF_dataset"] == pytest.approx(together["f"], abs=1e-12)
+    assert metrics.summarize(scores)["mJ"] == metrics.summarize([together])["mJ"]
+
+
 def test_silent_frames_do_not_change_a_clips_f():
     probabilities, masks = random_clip(2)
     masks[0] = True
@@ -183,7 +241,8 @@ def test_mj_is_the_mean_over_frames_not_over_clips():
 
 def test_only_silent_clips_have_every_f_zero():
     clips = scores_of([(torch.zeros(2, 3, 3), torch.zeros(2, 3, 3).bool())] * 3)
-    assert metrics.summarize(clips) == {"mJ": 1.0, "mF": 0.0, "mF_dataset": 0.0, "mF@0.5": 0.0}
+    summary = metrics.summarize(clips)
+    assert [summary[name] for name in J_AND_F] == [1.0, 0.0, 0.0, 0.0]
     assert metrics.F_VARIANTS["clip_sounding"](clips) == 0.0
 
 
@@ -220,7 +279,15 @@ def test_a_perfect_prediction_scores_exactly_one():
     masks = random_clip(1)[1]
     masks[:, 0, 0] = True
     scores = metrics.clip_scores(masks.float(), masks)
-    assert set(metrics.summarize([scores]).values()) == {1.0}
+    summary = metrics.summarize([scores])
+    assert [summary[name] for name in J_AND_F] == [1.0] * 4
+
+
+def test_no_rounding_lifts_f_above_one():
+    counts = torch.arange(1, 10_000)
+    for beta_squared in (0.3, 0.09, 1.0):
+        scores = metrics.f_score(counts, counts, counts, beta_squared)
+        assert scores.max().item() == 1.0 and scores.min().item() == pytest.approx(1.0, abs=1e-15)
 
 
 def test_inputs_are_left_as_they_were():

@@ -1,21 +1,13 @@
 import itertools
 
+import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from transavs.losses import HungarianMatcher
 
-
-def naive_cost(class_logits, mask_logits, label, mask, matcher):
-    """What one query costs for one object: scalar loops over pixels."""
-    probability = class_logits.softmax(-1)[label].item()
-    overlap = predicted = wanted = entropy = 0.0
-    for logit, truth in zip(mask_logits.flatten(), mask.flatten()):
-        p = torch.sigmoid(logit)
-        overlap, predicted, wanted = overlap + p * truth, predicted + p, wanted + truth
-        entropy -= truth * p.log() + (1 - truth) * (1 - p).log()
-    dice = 1 - (2 * overlap + 1) / (predicted + wanted + 1)
-    return float(-matcher.class_weight * probability + matcher.dice_weight * dice
-                 + matcher.mask_weight * entropy / mask.numel())
+NUM_QUERIES, COUNTS = 5, [3, 1, 0, 2]
 
 
 def random_problem(num_queries, counts, num_classes=3, seed=0):
@@ -23,25 +15,33 @@ def random_problem(num_queries, counts, num_classes=3, seed=0):
     class_logits = torch.randn(len(counts), num_queries, num_classes + 1, dtype=torch.float64, generator=generator)
     mask_logits = torch.randn(len(counts), num_queries, 3, 4, dtype=torch.float64, generator=generator)
     labels = [torch.randint(num_classes, (n,), generator=generator) for n in counts]
-    masks = [(torch.rand(n, 3, 4, generator=generator) > 0.5).float() for n in counts]
+    masks = [torch.rand(n, 3, 4, generator=generator).mul(4).round() / 4 for n in counts]  # means of 2 x 2 pixels
     return class_logits, mask_logits, labels, masks
 
 
-def test_the_matching_is_the_cheapest_of_all():
-    matcher = HungarianMatcher(class_weight=5.0, dice_weight=5.0, mask_weight=2.0)
-    class_logits, mask_logits, labels, masks = random_problem(5, counts=[3, 1, 0, 2])
-    pairs = matcher(class_logits, mask_logits, labels, masks)
-    for frame, (queries, objects) in enumerate(pairs):
-        n = len(labels[frame])
-        cost = [
-            [naive_cost(class_logits[frame, q], mask_logits[frame, q], labels[frame][o], masks[frame][o], matcher)
-             for o in range(n)]
-            for q in range(5)
-        ]
-        best = min(
-            itertools.permutations(range(5), n), key=lambda chosen: sum(cost[q][o] for o, q in enumerate(chosen))
-        )
-        assert dict(zip(objects.tolist(), queries.tolist())) == dict(enumerate(best))
+def naive_matches(naive, weights, class_logits, mask_logits, labels, masks):
+    """The cheapest of all assignments: the query of each object, in the objects' order."""
+    def cost(q, o):
+        pair = mask_logits[q], masks[o]
+        terms = -naive.softmax(class_logits[q])[labels[o]], naive.dice(*pair), naive.bce(*pair)
+        return sum(weight * term for weight, term in zip(weights, terms))
+
+    table = [[cost(q, o) for o in range(len(labels))] for q in range(len(class_logits))]
+    return min(
+        itertools.permutations(range(len(table)), len(labels)),
+        key=lambda chosen: sum(table[q][o] for o, q in enumerate(chosen)),
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6))
+@pytest.mark.parametrize("weights", [(9.0, 1.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (5.0, 2.0, 1.0)])
+def test_the_matching_is_the_cheapest_of_all(naive, weights, seed):
+    problem = random_problem(NUM_QUERIES, COUNTS, seed=seed)
+    pairs = HungarianMatcher(*weights)(*problem)
+    for (queries, objects), *frame in zip(pairs, *problem):
+        expected = naive_matches(naive, weights, *(tensor.tolist() for tensor in frame))
+        assert dict(zip(objects.tolist(), queries.tolist())) == dict(enumerate(expected))
 
 
 def test_more_objects_than_queries_leaves_the_dearest_out():

@@ -7,41 +7,19 @@ from hypothesis import strategies as st
 from transavs.losses import audio_query_distance_loss, audio_query_mask_loss
 
 
-def naive_aqdl(queries, d0, smallest):
-    n, total = len(queries), 0.0
-    for i in range(n):
-        for j in range(i + 1, n):
-            squared = sum((a - b) ** 2 for a, b in zip(queries[i].tolist(), queries[j].tolist()))
-            if squared < d0:
-                total += 1 / max(squared, smallest)
-    return 2 / (n * (n + 1)) * total
-
-
-def naive_aqml(masks):
-    n, height, width = masks.shape
-    total = 0.0
-    for i in range(n):
-        for j in range(i + 1, n):
-            for y in range(height):
-                for x in range(width):
-                    first, second = float(masks[i, y, x]), float(masks[j, y, x])
-                    total += ((first > 0.5) * second + first * (second > 0.5)) / (2 * height * width)
-    return 2 / (n * (n + 1)) * total
-
-
 @settings(max_examples=30, deadline=None)
 @given(n=st.integers(2, 7), seed=st.integers(0, 10**6), d0=st.floats(0.1, 6.0))
-def test_aqdl_is_the_sum_over_pairs(n, seed, d0):
+def test_aqdl_is_the_sum_over_pairs(naive, n, seed, d0):
     queries = torch.randn(n, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     found = audio_query_distance_loss(queries, d0, min_squared_distance=0.05)
-    assert found.item() == pytest.approx(naive_aqdl(queries, d0, 0.05), rel=1e-9)
+    assert found.item() == pytest.approx(naive.aqdl(queries.tolist(), d0, 0.05), rel=1e-9)
 
 
 @settings(max_examples=30, deadline=None)
 @given(n=st.integers(2, 6), seed=st.integers(0, 10**6))
-def test_aqml_is_the_sum_over_pairs(n, seed):
+def test_aqml_is_the_sum_over_pairs(naive, n, seed):
     masks = torch.rand(n, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    assert audio_query_mask_loss(masks).item() == pytest.approx(naive_aqml(masks), rel=1e-9)
+    assert audio_query_mask_loss(masks).item() == pytest.approx(naive.aqml(masks.tolist()), rel=1e-9)
 
 
 def test_aqdl_of_two_queries_one_apart_by_hand():
@@ -63,9 +41,12 @@ def test_aqml_counts_a_mask_of_one_half_as_background():
     assert audio_query_mask_loss(torch.full((2, 3, 3), 0.5)).item() == 0
 
 
-def test_aqml_of_disjoint_masks_is_zero():
-    masks = torch.zeros(3, 4, 4)
-    masks[0, 0], masks[1, 1], masks[2, 2] = 0.9, 1.0, 0.7
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(2, 6), seed=st.integers(0, 10**6))
+def test_aqml_of_disjoint_masks_is_zero(n, seed):
+    generator = torch.Generator().manual_seed(seed)
+    owner = torch.randint(-1, n, (4, 5), generator=generator)  # of each pixel; -1: nobody's
+    masks = (owner == torch.arange(n)[:, None, None]) * torch.rand(n, 4, 5, generator=generator)
     assert audio_query_mask_loss(masks).item() == 0
 
 
@@ -78,6 +59,12 @@ def test_a_set_without_a_pair_costs_zero_and_keeps_the_graph(n):
     assert loss.item() == 0
     assert queries.grad.shape == queries.shape and not queries.grad.any()
     assert masks.grad.shape == masks.shape and not masks.grad.any()
+
+
+def test_queries_nearer_than_a_tenth_cost_no_more():
+    queries = torch.tensor([[0.0, 0.0], [0.11, 0.0], [5.0, 0.0], [5.05, 0.0]])
+    assert audio_query_distance_loss(queries[:2], 1.0).item() == pytest.approx(1 / 0.11**2 / 3, rel=1e-4)
+    assert audio_query_distance_loss(queries[2:], 1.0).item() == pytest.approx(100 / 3)
 
 
 def test_equal_queries_cost_the_bound_with_finite_gradients():

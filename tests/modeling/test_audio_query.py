@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from transavs.modeling.audio_query import AudioQueryEncoder, AudioVisualDecoder
-from transavs.modeling.layers import AttentionLayer, sine_positions
+from transavs.modeling.layers import AttentionLayer, FeedForwardLayer, sine_positions
 
 T, N, D, HEADS = 4, 5, 8, 2
 
@@ -22,6 +22,19 @@ def make_decoder(num_layers=4, visual_dim=D):
                               feedforward_dim=12).double()
 
 
+def naive_linear(layer, rows):
+    return torch.stack([layer.bias + sum(row[i] * layer.weight[:, i] for i in range(len(row))) for row in rows])
+
+
+def naive_norm(norm, rows):
+    result = []
+    for row in rows:
+        mean = sum(row) / len(row)
+        variance = sum((x - mean) ** 2 for x in row) / len(row)
+        result.append((row - mean) / (variance + norm.eps).sqrt() * norm.weight + norm.bias)
+    return torch.stack(result)
+
+
 def naive_attention(layer, queries, memory, query_positions, memory_positions):
     """softmax(Q K^T / sqrt(d)) V for each head and query by itself, the output map, residual and norm."""
     attention, d_head = layer.attention, D // HEADS
@@ -36,17 +49,28 @@ def naive_attention(layer, queries, memory, query_positions, memory_positions):
             scores = torch.stack([(q[i, part] * k[j, part]).sum() / math.sqrt(d_head) for j in range(len(memory))])
             weight = scores.exp() / scores.exp().sum()
             heads.append(sum(weight[j] * v[j, part] for j in range(len(memory))))
-        rows.append(torch.cat(heads) @ attention.out_proj.weight.T + attention.out_proj.bias)
-    return layer.norm(queries + torch.stack(rows))
+        rows.append(torch.cat(heads))
+    return naive_norm(layer.norm, queries + naive_linear(attention.out_proj, rows))
 
 
 def naive_feed_forward(layer, queries):
-    first, last = layer.map[0], layer.map[3]
-    return layer.norm(queries + (queries @ first.weight.T + first.bias).clamp(min=0) @ last.weight.T + last.bias)
+    hidden = naive_linear(layer.map[0], queries).clamp(min=0)
+    return naive_norm(layer.norm, queries + naive_linear(layer.map[3], hidden))
+
+
+def naive_positions(height, width):
+    """DETR's sines and cosines, cell by cell: of y in the first half, of x in the second."""
+    def wave(place):
+        angles = [2 * math.pi * place / 10000 ** (4 * i / D) for i in range(D // 4)]
+        return [f(angle) for angle in angles for f in (math.sin, math.cos)]
+
+    cells = [wave((y + 1) / height) + wave((x + 1) / width) for y in range(height) for x in range(width)]
+    return torch.tensor(cells, dtype=torch.float64)
 
 
 def naive_encoder(encoder, audio, w1):
-    queries = torch.stack([sum(w1[n, t] * encoder.audio_projection(audio[t]) for t in range(T)) for n in range(N)])
+    features = naive_linear(encoder.audio_projection, audio)
+    queries = torch.stack([sum(w1[n, t] * features[t] for t in range(T)) for n in range(N)])
     positions = encoder.query_positions
     for attention, feed_forward in zip(encoder.self_attention, encoder.feed_forward):
         queries = naive_attention(attention, queries, queries, positions, positions)
@@ -54,17 +78,53 @@ def naive_encoder(encoder, audio, w1):
     return queries
 
 
+def set_norms(module):
+    """Gives every norm a scale and a shift of its own; as built they are 1 and 0."""
+    for norm in module.modules():
+        if isinstance(norm, torch.nn.LayerNorm):
+            torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+            torch.nn.init.normal_(norm.bias)
+    return module
+
+
+def check_gradients(module, *inputs):
+    """Finite differences of all parameters and of the inputs that take a gradient, in random directions."""
+    names, parameters = zip(*module.named_parameters())
+
+    def run(*tensors):
+        given = dict(zip(names, tensors))
+        return torch.func.functional_call(module, given, tensors[len(names):])
+
+    assert torch.autograd.gradcheck(run, (*parameters, *inputs), fast_mode=True)
+
+
 def test_attention_is_that_of_eq_2():
     torch.manual_seed(0)
-    layer = AttentionLayer(D, HEADS).double()
+    layer = set_norms(AttentionLayer(D, HEADS).double())
     queries, memory = torch.randn(N, D).double(), torch.randn(7, D).double()
     query_positions, memory_positions = torch.randn(N, D).double(), torch.randn(7, D).double()
     found = layer(queries[None], memory[None], query_positions, memory_positions)[0]
     torch.testing.assert_close(found, naive_attention(layer, queries, memory, query_positions, memory_positions))
 
 
+def test_feed_forward_is_two_maps_with_a_residual():
+    torch.manual_seed(0)
+    layer, queries = set_norms(FeedForwardLayer(D, 12).double()), torch.randn(N, D).double()
+    torch.testing.assert_close(layer(queries), naive_feed_forward(layer, queries))
+
+
+def test_the_first_queries_are_eq_1():
+    encoder, audio = make_encoder(num_layers=0), torch.randn(1, T, 6).double()
+    w1, projection = encoder.disentangle.weight, encoder.audio_projection
+    assert w1.shape == (N, T) and encoder.disentangle.bias is None
+    found = encoder(audio, torch.tensor([0]), torch.tensor([0]))[0]
+    for n in range(N):
+        expected = sum(w1[n, t] * (projection.weight @ audio[0, t] + projection.bias) for t in range(T))
+        torch.testing.assert_close(found[n], expected)
+
+
 def test_the_clips_queries_are_w1_times_the_audio_refined():
-    encoder, audio = make_encoder(), torch.randn(2, T, 6).double()
+    encoder, audio = set_norms(make_encoder()), torch.randn(2, T, 6).double()
     clip_of_frame = torch.tensor([0, 0, 1])
     found = encoder(audio, clip_of_frame, torch.tensor([0, 3, 1]))
     expected = [naive_encoder(encoder, audio[clip], encoder.disentangle.weight) for clip in clip_of_frame]
@@ -95,7 +155,7 @@ def test_an_unknown_context_names_the_key():
 
 
 def test_the_decoder_is_eq_4_to_6():
-    decoder, queries = make_decoder(), torch.randn(2, N, D).double()
+    decoder, queries = set_norms(make_decoder()), torch.randn(2, N, D).double()
     levels = [torch.randn(2, D, h, w).double() for h, w in ((1, 2), (2, 3), (4, 2))]
     found = decoder(queries, levels)
     assert len(found) == 4
@@ -104,7 +164,7 @@ def test_the_decoder_is_eq_4_to_6():
         for number in range(1, 5):
             i = number % 3 + 1  # eq. 4: f2, f3, f1, f2
             visual = levels[i - 1][frame].flatten(1).T + decoder.level_embedding[i - 1]
-            positions = sine_positions(*levels[i - 1].shape[-2:], D).double()
+            positions = naive_positions(*levels[i - 1].shape[-2:])
             layer, own = decoder.layers[number - 1], decoder.query_positions
             fused = naive_attention(layer.cross_attention, fused, visual, own, positions)
             fused = naive_attention(layer.self_attention, fused, fused, own, own)
@@ -121,10 +181,23 @@ def test_layers_take_the_scales_in_the_order_f2_f3_f1():
     assert [gradient is not None for gradient in second] == [False, True, True]
 
 
-def test_visual_features_of_another_width_are_projected():
-    decoder = make_decoder(visual_dim=3)
+def test_visual_features_of_another_width_are_projected_each_scale_by_its_own_map():
+    decoder, plain = make_decoder(visual_dim=3), make_decoder()
+    plain.load_state_dict({k: v for k, v in decoder.state_dict().items() if not k.startswith("visual_projections")})
     levels = [torch.randn(1, 3, 2, 2).double() for _ in range(3)]
-    assert decoder(torch.randn(1, N, D).double(), levels)[-1].shape == (1, N, D)
+    queries = torch.randn(1, N, D).double()
+    projected = [
+        naive_linear_of_channels(projection, level) for projection, level in zip(decoder.visual_projections, levels)
+    ]
+    torch.testing.assert_close(decoder(queries, levels)[-1], plain(queries, projected)[-1])
+
+
+def naive_linear_of_channels(convolution, level):
+    weight = convolution.weight[:, :, 0, 0]
+    result = torch.empty(len(level), len(weight), *level.shape[-2:], dtype=level.dtype)
+    for f, y, x in torch.cartesian_prod(*(torch.arange(level.shape[axis]) for axis in (0, 2, 3))).tolist():
+        result[f, :, y, x] = weight @ level[f, :, y, x] + convolution.bias
+    return result
 
 
 def test_sine_positions_by_hand():
@@ -133,3 +206,42 @@ def test_sine_positions_by_hand():
     expected = [math.sin(y), math.cos(y), math.sin(y / 100), math.cos(y / 100),
                 math.sin(x), math.cos(x), math.sin(x / 100), math.cos(x / 100)]
     torch.testing.assert_close(positions[0, 1], torch.tensor(expected), rtol=1e-5, atol=1e-5)
+
+
+def test_sine_positions_are_those_of_each_cell():
+    for height, width in ((1, 1), (2, 5), (7, 3)):
+        torch.testing.assert_close(
+            sine_positions(height, width, D).double(), naive_positions(height, width), rtol=1e-5, atol=1e-5
+        )
+
+
+def test_sine_positions_need_a_width_of_whole_quarters():
+    with pytest.raises(ValueError, match="multiple of 4, got 6"):
+        sine_positions(2, 2, 6)
+
+
+def test_gradients_of_the_layers_are_those_of_finite_differences():
+    torch.manual_seed(0)
+    tensors = [torch.randn(*shape).double().requires_grad_() for shape in ((1, 3, 4), (1, 2, 4), (3, 4), (2, 4))]
+    check_gradients(set_norms(AttentionLayer(4, 2).double()), *tensors)
+    check_gradients(set_norms(FeedForwardLayer(4, 5).double()), tensors[0])
+
+
+@pytest.mark.parametrize("context", ["clip", "frame"])
+def test_gradients_of_the_encoder_are_those_of_finite_differences(context):
+    encoder = set_norms(make_encoder(audio_context=context))
+    check_gradients(encoder, torch.randn(2, T, 6).double().requires_grad_(), torch.tensor([1, 0]), torch.tensor([3, 1]))
+
+
+def test_gradients_of_the_decoder_are_those_of_finite_differences():
+    class OfThreeScales(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.decoder = set_norms(make_decoder(num_layers=3, visual_dim=3))
+
+        def forward(self, queries, *levels):
+            return tuple(self.decoder(queries, levels))
+
+    torch.manual_seed(0)
+    shapes = (2, N, D), (2, 3, 1, 2), (2, 3, 2, 2), (2, 3, 3, 1)
+    check_gradients(OfThreeScales(), *(torch.randn(*shape).double().requires_grad_() for shape in shapes))

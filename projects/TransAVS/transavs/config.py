@@ -50,6 +50,11 @@ def _add_model(cfg):
     # Pixels of the frame per cell: of f1, f2, f3 for the decoder, and (COMMON_STRIDE) of f4 for the masks.
     cfg.MODEL.SEM_SEG_HEAD.LEVEL_STRIDES = [32, 16, 8]
     cfg.MODEL.SEM_SEG_HEAD.COMMON_STRIDE = 4
+    # The transformer in "MSDeformAttnPixelDecoder", Mask2Former's; "FPNPixelDecoder" has none.
+    cfg.MODEL.SEM_SEG_HEAD.TRANSFORMER_ENC_LAYERS = 6
+    cfg.MODEL.SEM_SEG_HEAD.TRANSFORMER_DIM_FEEDFORWARD = 1024
+    cfg.MODEL.SEM_SEG_HEAD.DEFORMABLE_TRANSFORMER_ENCODER_N_HEADS = 8
+    cfg.MODEL.SEM_SEG_HEAD.DEFORMABLE_TRANSFORMER_ENCODER_N_POINTS = 4  # per query, head and level
 
     cfg.MODEL.TRANSAVS = CN()
     cfg.MODEL.TRANSAVS.NUM_FRAMES = 5  # T: seconds of sound that a clip has (sec. 3.1)

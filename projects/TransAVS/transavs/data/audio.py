@@ -24,7 +24,7 @@ SILENCE = math.log(LOG_OFFSET)  # the log-mel of zero samples
 EXAMPLE_FRAMES = 96  # of 10 ms: one example is 0.96 s, and the next one starts where it ends
 EXAMPLE_SHAPE = (1, EXAMPLE_FRAMES, NUM_BANDS)
 
-CHUNK_CLIPS = 4  # clips transformed at once
+CHUNK_FRAMES = 256  # transformed at once
 
 RESAMPLERS = ("resampy", "torchaudio")
 # Sound kept beyond the last sample that an example needs, so that the resampler's filter sees what follows it.
@@ -119,20 +119,24 @@ def log_mel_examples(waveform, sample_rate, num_examples=None, resampler="resamp
             raise AudioError(f"{num_examples} examples asked for, expected at least 1")
         seconds = _samples_of(num_examples) / SAMPLE_RATE + _RESAMPLING_MARGIN_SECONDS
         waveform = waveform[..., : math.ceil(seconds * sample_rate)]
-    waveform = resample(waveform, sample_rate, SAMPLE_RATE, resampler)
+    if sample_rate != SAMPLE_RATE:
+        waveform = resample(waveform, sample_rate, SAMPLE_RATE, resampler)
     if num_examples is None:
         num_examples = max(1, _num_frames(waveform.shape[-1]) // EXAMPLE_FRAMES)
     needed = _samples_of(num_examples)
-    waveform = F.pad(waveform[..., :needed], (0, max(0, needed - waveform.shape[-1])))
+    waveform = waveform[..., :needed]
+    if waveform.shape[-1] < needed:  # F.pad copies even where there is nothing to pad
+        waveform = F.pad(waveform, (0, needed - waveform.shape[-1]))
     log_mel = log_mel_spectrogram(waveform)  # ... 96n 64
     return log_mel.unflatten(-2, (num_examples, *EXAMPLE_SHAPE[:2]))
 
 
+@torch.no_grad()
 def log_mel_spectrogram(waveform):
     """Log of the mel-weighted magnitude spectrum of 25 ms every 10 ms.
 
     The transform is in float64, as the reference's: float32's rounding, next to a loud band, shows in the logarithm of
-    a quiet one (5e-4). After it, all terms are positive and float32 loses nothing (5e-7).
+    a quiet one (5e-4, in recordings too). After it, all terms are positive and float32 loses nothing (5e-7).
 
     Args:
         waveform (tensor [..., samples]): at 16 kHz, 400 samples or more.
@@ -141,19 +145,27 @@ def log_mel_spectrogram(waveform):
         float32 tensor [..., 1 + (samples - 400) // 160, 64]
     """
     clips = waveform.reshape(-1, waveform.shape[-1])
-    # A few clips at a time stay in the processor's cache, which is what the speed of a large batch hangs on.
-    log_mel = torch.cat([_log_mel_of_chunk(chunk) for chunk in clips.split(CHUNK_CLIPS)])
+    device, num_frames = waveform.device, _num_frames(waveform.shape[-1])
+    log_mel = torch.empty(len(clips), num_frames, NUM_BANDS, device=device)
+    window = torch.hann_window(WINDOW_SAMPLES, periodic=True, dtype=torch.float64, device=device)
+    mel_matrix = _mel_matrix().to(device)
+    # A few frames at a time stay in the processor's cache, and new memory for each step would cost as much as the step.
+    most = min(num_frames, CHUNK_FRAMES)
+    padded = torch.zeros(most, FFT_SAMPLES, dtype=torch.float64, device=device)
+    spectrum = torch.empty(most, FFT_SAMPLES // 2 + 1, dtype=torch.complex128, device=device)
+    power = torch.empty(*spectrum.shape, 2, device=device)
+    magnitude = torch.empty(spectrum.shape, device=device)
+    for clip, clip_log_mel in zip(clips, log_mel):
+        windows = clip.to(torch.float64).unfold(-1, WINDOW_SAMPLES, HOP_SAMPLES)  # frames 400
+        for frames, result in zip(windows.split(CHUNK_FRAMES), clip_log_mel.split(CHUNK_FRAMES)):
+            n = len(frames)
+            torch.mul(frames, window, out=padded[:n, :WINDOW_SAMPLES])
+            torch.fft.rfft(padded[:n], out=spectrum[:n])
+            # By its parts, which is faster than torch's abs() of a complex tensor.
+            real, imaginary = power[:n].copy_(torch.view_as_real(spectrum[:n])).square_().unbind(-1)
+            torch.add(real, imaginary, out=magnitude[:n]).sqrt_()
+            torch.matmul(magnitude[:n], mel_matrix, out=result).add_(LOG_OFFSET).log_()
     return log_mel.unflatten(0, waveform.shape[:-1]) if waveform.ndim > 1 else log_mel[0]
-
-
-def _log_mel_of_chunk(waveform):
-    window = torch.hann_window(WINDOW_SAMPLES, periodic=True, dtype=torch.float64, device=waveform.device)
-    windows = waveform.to(torch.float64).unfold(-1, WINDOW_SAMPLES, HOP_SAMPLES) * window
-    spectrum = torch.fft.rfft(windows, FFT_SAMPLES)  # ... frames 257
-    # By its parts, which is faster than torch's abs() of a complex tensor.
-    real, imaginary = (part.to(torch.float32).contiguous() for part in (spectrum.real, spectrum.imag))
-    magnitude = (real.square() + imaginary.square()).sqrt()
-    return (magnitude @ _mel_matrix().to(waveform.device) + LOG_OFFSET).log()
 
 
 def silent_examples(num_examples):
@@ -209,7 +221,7 @@ def _check_waveform(waveform):
         raise AudioError(f"waveform has shape {list(waveform.shape)}, expected at least one sample")
     if not waveform.is_floating_point():
         raise AudioError(f"waveform has dtype {waveform.dtype}, expected floating point in [-1, 1]")
-    if not torch.isfinite(waveform).all():
+    if not torch.isfinite(torch.stack(torch.aminmax(waveform))).all():  # NaN is both the least and the greatest
         raise AudioError("waveform holds NaN or infinite samples, expected finite ones in [-1, 1]")
     return waveform
 

@@ -69,7 +69,7 @@ class Criterion(nn.Module):
         coarse_masks = [_resize(mask, projected.shape[-2:], mode="area") for mask in masks]
         num_objects = self._num_objects(labels, projected.device)
         projected = projected.float()
-        distant_queries = self.query_projection(audio_queries).float()
+        distant_queries = self.query_projection(audio_queries.to(self.query_projection.weight.dtype)).float()
 
         totals = {}
         for layer_logits, layer_fused in zip(class_logits, fused):

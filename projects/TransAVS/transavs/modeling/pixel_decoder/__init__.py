@@ -1,1 +1,2 @@
 from .fpn import FPNPixelDecoder
+from .ms_deform_attn import MSDeformAttnPixelDecoder

@@ -1,0 +1,17 @@
+"""The benchmark of the parts, run small: what is timed must also be right."""
+import re
+
+
+def test_the_parts_equal_their_references(run_script):
+    done = run_script("tools/benchmark_parts.py", "--runs", 1, "--sounds", 2, "--clips", 2, "--side", 32,
+                      "--queries", 4, 8, "--all-pairs", 4)
+    assert done.returncode == 0, done.stdout[-3000:]
+    compared = re.findall(r"^(log-mel|metrics), .+?  +([\d.]+) +([\d.]+) +[\d.]+ +(\S+)$", done.stdout, re.MULTILINE)
+    assert [part for part, *_ in compared] == ["log-mel", "metrics"]
+    for _, ours, reference, difference in compared:
+        assert 0 < float(ours) and 0 < float(reference) and float(difference) < 1e-5
+    losses = re.findall(r"^(AQ[DM]L), n = (\d+).*?  +([\d.]+) +\d+ *(.*)$", done.stdout, re.MULTILINE)
+    assert [(loss, n) for loss, n, *_ in losses] == [("AQML", "4"), ("AQML", "8"), ("AQDL", "4"), ("AQDL", "8")]
+    pairwise_seconds, _, difference = losses[0][-1].split()
+    assert 0 < float(pairwise_seconds) and float(difference) < 1e-6
+    assert all(rest == "" for *_, rest in losses[1:])
