@@ -73,24 +73,47 @@ def test_an_ablation_changes_what_it_names_and_nothing_else(subset, name):
     assert load(CONFIGS / "ablations" / f"avs_{subset}_R101_{name}.yaml") == expected
 
 
-@pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.stem)
-def test_the_papers_models_take_a_training_step(path):
+def build_random(path, *overrides):
+    """The config and its model with random weights, in training."""
     cfg = load(path)
     cfg.merge_from_list(["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", "MODEL.AUDIO_BACKBONE.WEIGHTS", "",
-                         "MODEL.TIMM.PRETRAINED", False, "MODEL.TIMM.DROP_PATH_RATE", 0.0])  # no chance
+                         "MODEL.TIMM.PRETRAINED", False, "MODEL.TIMM.DROP_PATH_RATE", 0.0, *overrides])  # no chance
     torch.manual_seed(0)
-    model = build_model(cfg).train()
+    return cfg, build_model(cfg).train()
+
+
+def random_clip():
     mask = torch.zeros(1, 64, 64, dtype=torch.bool)
     mask[:, 10:50, 10:50] = True
     target = Instances((64, 64), gt_classes=torch.zeros(1, dtype=torch.int64), gt_masks=BitMasks(mask))
-    clip = {"images": torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8), "frame_indices": torch.tensor([0, 4]),
+    return {"images": torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8), "frame_indices": torch.tensor([0, 4]),
             "audio_log_mel": torch.randn(5, *EXAMPLE_SHAPE), "instances": [target] * 2}
+
+
+@pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.stem)
+def test_the_papers_models_take_a_training_step(path):
+    cfg, model = build_random(path)
     optimizer = AVSTrainer.build_optimizer(cfg, model)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    losses = model([clip])
+    losses = model([random_clip()])
     assert set(losses) == {"loss_class", "loss_dice", "loss_aqdl", "loss_aqml"}
     assert all(torch.isfinite(loss) for loss in losses.values()) and losses["loss_class"] > 0 and losses["loss_dice"] > 0
     sum(losses.values()).backward()
     optimizer.step()
     still = {name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])}
     assert still == {name for name in before if name.startswith("audio_backbone.")}
+
+
+@pytest.mark.parametrize("path", [path for path in PAPERS if path.parent == CONFIGS], ids=lambda path: path.stem)
+def test_half_precision_and_gradient_checkpointing_change_the_losses_by_rounding_alone(path):
+    # Frozen batch norms, which random weights have no use for, would let the features grow beyond float16.
+    _, model = build_random(path, "MODEL.RESNETS.NORM", "BN", "MODEL.GRADIENT_CHECKPOINTING", True)
+    clip = random_clip()
+    exact = {name: loss.item() for name, loss in model([clip]).items()}
+    for precision in (torch.float16, torch.bfloat16):
+        with torch.autocast("cpu", dtype=precision):
+            losses = model([clip])
+        assert all(loss.dtype == torch.float32 for loss in losses.values())
+        assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(exact, rel=0.05, abs=0.01)
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters() if parameter.requires_grad)

@@ -129,6 +129,31 @@ def test_every_parameter_gets_a_gradient(small_cfg, objects, context):
     assert missing == []  # with several GPUs a parameter without one stops the training
 
 
+@pytest.mark.parametrize("pixel_decoder", ["FPNPixelDecoder", "MSDeformAttnPixelDecoder"])
+@pytest.mark.parametrize("backbone", ["build_resnet_backbone", "build_timm_backbone"])
+def test_gradient_checkpointing_keeps_less_and_changes_nothing(small_cfg, backbone, pixel_decoder):
+    kept, found = [], []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        model = build_model(small_cfg(
+            "MODEL.GRADIENT_CHECKPOINTING", checkpointing, "MODEL.BACKBONE.NAME", backbone,
+            "MODEL.TIMM.NAME", "pvt_v2_b0", "MODEL.SEM_SEG_HEAD.NAME", pixel_decoder,
+        )).train()
+        kept.append(0)
+
+        def count(tensor):
+            kept[-1] += tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            losses = model([make_clip(objects=1)])
+        sum(losses.values()).backward()
+        found.append({name: parameter.grad for name, parameter in model.named_parameters()})
+    assert kept[1] < 0.7 * kept[0]
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient, rtol=1e-3, atol=1e-5)
+
+
 def test_the_thresholds_rise_with_the_iteration_of_training(small_cfg):
     model = build_model(small_cfg("MODEL.TRANSAVS.THRESHOLD_STEP_ITERS", 10,
                                   "MODEL.TRANSAVS.AQML_CONFIDENCE", [0.6, 0.6])).train()

@@ -28,12 +28,12 @@ def setup(args):
     cfg.merge_from_list(args.opts)
     without_gpu = cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available()
     if without_gpu:
-        cfg.MODEL.DEVICE = "cpu"
+        cfg.MODEL.DEVICE, cfg.SOLVER.AMP.ENABLED = "cpu", False
     cfg.freeze()
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=args.machine_rank, name="transavs")
     if without_gpu:
-        logger.warning("No GPU was found: running on the CPU, in one process.")
+        logger.warning("No GPU was found: running on the CPU, in one process and in float32.")
     return cfg
 
 

@@ -98,3 +98,16 @@ def test_validation_comes_before_the_writers_and_keeps_the_best(small_cfg, monke
     monkeypatch.setattr(AVSTrainer, "test", classmethod(lambda cls, cfg, model, names=None: scored.append(names)))
     next(hook for hook in trainer._hooks if isinstance(hook, hooks.EvalHook))._func()
     assert scored == [("toy_s4_val",)]
+
+
+@pytest.mark.filterwarnings("ignore:.*GradScaler")  # there may be no GPU
+@pytest.mark.parametrize("name, precision", [("float16", torch.float16), ("bfloat16", torch.bfloat16)])
+def test_mixed_precision_is_of_the_config(small_cfg, monkeypatch, tmp_path, name, precision):
+    cfg = small_cfg("OUTPUT_DIR", str(tmp_path), "SOLVER.AMP.ENABLED", True, "SOLVER.AMP.PRECISION", name)
+    monkeypatch.setattr(AVSTrainer, "build_train_loader", classmethod(lambda cls, cfg: []))
+    assert AVSTrainer(cfg)._trainer.precision == precision
+
+
+def test_an_unknown_precision_names_the_key(small_cfg):
+    with pytest.raises(ValueError, match="SOLVER.AMP.PRECISION is 'int8', expected one of: float16, bfloat16"):
+        AVSTrainer(small_cfg("SOLVER.AMP.PRECISION", "int8"))

@@ -54,3 +54,11 @@ def test_more_objects_than_queries_leaves_the_dearest_out():
 def test_frames_without_objects_match_nothing():
     pairs = HungarianMatcher(1.0, 1.0)(*random_problem(3, counts=[0, 0]))
     assert [(len(queries), len(objects)) for queries, objects in pairs] == [(0, 0), (0, 0)]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_predictions_that_are_not_finite_are_told(value):
+    class_logits, mask_logits, labels, masks = random_problem(5, [1, 2])
+    class_logits[1, 3, 0] = value
+    with pytest.raises(FloatingPointError, match="classes or masks are infinite or NaN"):
+        HungarianMatcher(5.0, 5.0)(class_logits, mask_logits, labels, masks)

@@ -30,16 +30,17 @@ def seed():
     torch.manual_seed(0)
 
 
-def make_decoder(shapes=SHAPES, conv_dim=32, level_strides=(32, 16, 8), mask_stride=4, num_layers=2):
+def make_decoder(shapes=SHAPES, conv_dim=32, level_strides=(32, 16, 8), mask_stride=4, num_layers=2,
+                 feedforward_dim=48):
     return MSDeformAttnPixelDecoder(
         shapes, conv_dim=conv_dim, norm="GN", level_strides=level_strides, mask_stride=mask_stride,
-        num_layers=num_layers, num_heads=8, num_points=4, feedforward_dim=48,
+        num_layers=num_layers, num_heads=8, num_points=4, feedforward_dim=feedforward_dim,
     )
 
 
-def make_features(height=64, width=96, frames=2):
-    return {name: torch.randn(frames, s.channels, height // s.stride, width // s.stride, requires_grad=True)
-            for name, s in SHAPES.items()}
+def make_features(height=64, width=96, frames=2, dtype=torch.float32):
+    sizes = {name: (frames, s.channels, height // s.stride, width // s.stride) for name, s in SHAPES.items()}
+    return {name: torch.randn(size, dtype=dtype, requires_grad=True) for name, size in sizes.items()}
 
 
 def make_samples(frames=2, heads=2, channels=3, queries=4, points=3, shapes=((2, 3), (4, 5)), dtype=torch.float64):
@@ -201,7 +202,7 @@ def mask2former():
         config = Mask2FormerConfig(backbone_config=swin, feature_size=64, mask_feature_size=64, hidden_dim=64,
                                    num_attention_heads=8, encoder_feedforward_dim=96, encoder_layers=6, decoder_layers=2)
         torch.manual_seed(0)
-        return randomize(Mask2FormerModel(config).pixel_level_module.decoder)
+        return randomize(Mask2FormerModel(config).pixel_level_module.decoder).double()
 
 
 def weights_of(mask2former):
@@ -224,14 +225,14 @@ def weights_of(mask2former):
 
 @pytest.mark.parametrize("height, width", [(224, 224), (160, 288)])
 def test_decoder_equals_mask2formers_forward_and_backward(mask2former, height, width):
-    theirs, head = weights_of(mask2former), MaskHead(dim=64, visual_dim=64, num_classes=1)
-    decoder = MSDeformAttnPixelDecoder(SHAPES, conv_dim=64, norm="GN", level_strides=(32, 16, 8), mask_stride=4,
-                                       num_layers=6, num_heads=8, num_points=4, feedforward_dim=96)
+    # In float64: rounding alone turns single float32 gradients, where a ReLU or a cell begins.
+    theirs, head = weights_of(mask2former), MaskHead(dim=64, visual_dim=64, num_classes=1).double()
+    decoder = make_decoder(conv_dim=64, num_layers=6, feedforward_dim=96).double()
     decoder.load_state_dict(theirs)
     head.mask_projection.load_state_dict(mask2former.mask_projection.state_dict())
-    features = make_features(height, width)
+    features = make_features(height, width, dtype=torch.float64)
 
-    levels, f4 = decoder(features)
+    levels, f4 = decoder(features)  # W2 is Mask2Former's last convolution
     found = [*levels, head.project(f4)]
     output = mask2former(list(features.values()))
     expected = [*output.multi_scale_features, output.mask_features]

@@ -438,7 +438,7 @@ def test_the_config_says_everything(small_cfg, tmp_path):
     whole = make_timm(SWIN)
     backbone = build_backbone(small(
         small_cfg, "MODEL.TIMM.WEIGHTS", saved(tmp_path, whole.state_dict()), "MODEL.TIMM.DROP_PATH_RATE", 0.2,
-        "MODEL.TIMM.OUTPUT_NORM", True, "MODEL.TIMM.GRADIENT_CHECKPOINTING", True, "MODEL.BACKBONE.FREEZE_AT", 1,
+        "MODEL.TIMM.OUTPUT_NORM", True, "MODEL.GRADIENT_CHECKPOINTING", True, "MODEL.BACKBONE.FREEZE_AT", 1,
         name=SWIN,
     ))
     assert isinstance(backbone, TimmBackbone) and list(backbone.norms) == NAMES

@@ -19,6 +19,8 @@ def add_transavs_config(cfg):
 
 def _add_model(cfg):
     cfg.MODEL.META_ARCHITECTURE = "TransAVS"
+    # Training: each block's inner activations are computed again in the backward pass; less memory for more time.
+    cfg.MODEL.GRADIENT_CHECKPOINTING = False
 
     # The sound's features F_a. NAME is a key of AUDIO_BACKBONE_REGISTRY: "VGGish" (sec. 2.2.1) or
     # "TimmAudioBackbone", a small trainable one.
@@ -39,7 +41,6 @@ def _add_model(cfg):
     cfg.MODEL.TIMM.WEIGHTS = ""
     cfg.MODEL.TIMM.DROP_PATH_RATE = 0.0  # probability of stochastic depth at the last block; Mask2Former's Swin: 0.3
     cfg.MODEL.TIMM.OUTPUT_NORM = False  # a LayerNorm on each feature, as Mask2Former's Swin has
-    cfg.MODEL.TIMM.GRADIENT_CHECKPOINTING = False  # less memory for more time
 
     # The pixel decoder stands behind Detectron2's own SEM_SEG_HEADS_REGISTRY and keys.
     cfg.MODEL.SEM_SEG_HEAD.NAME = "FPNPixelDecoder"
@@ -108,6 +109,7 @@ def _add_solver(cfg):
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # of the learning rate, for the visual and the audio backbone (sec. 3.2)
     cfg.SOLVER.MAX_ITER = 90000  # sec. 3.2
     cfg.SOLVER.IMS_PER_BATCH = 8  # clips (sec. 3.2)
+    cfg.SOLVER.AMP.PRECISION = "float16"  # or "bfloat16": what SOLVER.AMP.ENABLED computes in; losses stay in float32
     cfg.SOLVER.WEIGHT_DECAY = 0.05
     cfg.SOLVER.WEIGHT_DECAY_NORM = 0.0
     cfg.SOLVER.WEIGHT_DECAY_EMBED = 0.0

@@ -14,6 +14,7 @@ from detectron2.utils.logger import log_first_n
 from .data.audio import EXAMPLE_SHAPE, SILENCE
 from .inference import segment_frame
 from .losses import Criterion, HungarianMatcher, confidence_threshold
+from .modeling.activation_checkpointing import checkpoint_blocks
 from .modeling.audio import build_audio_backbone
 from .modeling.audio_query import build_audio_query_encoder, build_audio_visual_decoder
 from .modeling.mask_head import MaskHead, mask_logits
@@ -30,7 +31,7 @@ class TransAVS(nn.Module):
     @configurable
     def __init__(self, *, backbone, pixel_decoder, audio_backbone, audio_query_encoder, decoder, mask_head, criterion,
                  num_frames, pixel_mean, pixel_std, deep_supervision, aqdl_confidence, aqml_confidence,
-                 threshold_step_iters, mask_threshold):
+                 threshold_step_iters, mask_threshold, gradient_checkpointing=False):
         """
         Args:
             backbone (Backbone): frames to visual features.
@@ -46,6 +47,7 @@ class TransAVS(nn.Module):
             aqdl_confidence, aqml_confidence (tuple[float, float]): start and end of delta1, delta2 (eq. 18).
             threshold_step_iters (int): iterations from one step of them to the next.
             mask_threshold (float): a pixel is foreground where p x m exceeds it.
+            gradient_checkpointing (bool): less memory for more time in training.
         """
         super().__init__()
         self.backbone = backbone
@@ -63,6 +65,8 @@ class TransAVS(nn.Module):
         self.aqml_confidence = aqml_confidence
         self.threshold_step_iters = threshold_step_iters
         self.mask_threshold = mask_threshold
+        if gradient_checkpointing:
+            checkpoint_blocks(self)
 
     @classmethod
     def from_config(cls, cfg):
@@ -101,6 +105,7 @@ class TransAVS(nn.Module):
             "aqml_confidence": keys.AQML_CONFIDENCE,
             "threshold_step_iters": keys.THRESHOLD_STEP_ITERS,
             "mask_threshold": cfg.TEST.MASK_THRESHOLD,
+            "gradient_checkpointing": cfg.MODEL.GRADIENT_CHECKPOINTING,
         }
 
     @property

@@ -24,14 +24,23 @@ from ..data.mapper import AVSDatasetMapper
 from ..evaluation import AVSEvaluator
 
 BEST_CHECKPOINT = "model_best"
+AMP_PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 class AVSTrainer(DefaultTrainer):
     """DefaultTrainer for clips.
 
     DATASETS.VAL is scored every TEST.EVAL_PERIOD iterations, and the checkpoint of the best mJ is kept as
-    `model_best.pth`; DATASETS.TEST is for the end.
+    `model_best.pth`; DATASETS.TEST is for the end. With SOLVER.AMP.ENABLED it computes in SOLVER.AMP.PRECISION.
     """
+
+    def __init__(self, cfg):
+        if cfg.SOLVER.AMP.PRECISION not in AMP_PRECISIONS:
+            expected = ", ".join(AMP_PRECISIONS)
+            raise ValueError(f"SOLVER.AMP.PRECISION is {cfg.SOLVER.AMP.PRECISION!r}, expected one of: {expected}")
+        super().__init__(cfg)
+        if cfg.SOLVER.AMP.ENABLED:
+            self._trainer.precision = AMP_PRECISIONS[cfg.SOLVER.AMP.PRECISION]
 
     @classmethod
     def build_train_loader(cls, cfg):

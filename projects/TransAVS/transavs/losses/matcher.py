@@ -26,6 +26,9 @@ class HungarianMatcher:
 
         Returns:
             list[tuple[Tensor, Tensor]]: for each frame, the matched queries and their objects, int64 [min(n, N)].
+
+        Raises:
+            FloatingPointError: a prediction is infinite or NaN.
         """
         most = max((len(frame_labels) for frame_labels in labels), default=0)
         pad = torch.nn.utils.rnn.pad_sequence
@@ -35,6 +38,11 @@ class HungarianMatcher:
             objects = pad([frame_masks.flatten(1) for frame_masks in masks], batch_first=True)  # F most hw
             classes = pad(list(labels), batch_first=True)  # F most
             costs = self._costs(class_logits.float(), mask_logits.float().flatten(2), classes, objects).cpu()
+            if not torch.isfinite(costs).all():
+                raise FloatingPointError(
+                    "the model's classes or masks are infinite or NaN, so no query can be matched to an object: expected "
+                    "finite ones (a lower learning rate, or bfloat16 for float16, may help)"
+                )
 
         pairs = []
         for cost, frame_labels in zip(costs, labels):

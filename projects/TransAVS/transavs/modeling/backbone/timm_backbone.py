@@ -83,7 +83,7 @@ class TimmBackbone(Backbone):
             "drop_path_rate": cfg.MODEL.TIMM.DROP_PATH_RATE,
             "output_norm": cfg.MODEL.TIMM.OUTPUT_NORM,
             "freeze_at": cfg.MODEL.BACKBONE.FREEZE_AT,
-            "gradient_checkpointing": cfg.MODEL.TIMM.GRADIENT_CHECKPOINTING,
+            "gradient_checkpointing": cfg.MODEL.GRADIENT_CHECKPOINTING,
         }
 
     @property
