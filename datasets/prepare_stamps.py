@@ -1,4 +1,4 @@
-#!/usr/bin/env python
+#!/usr/bin/env python3
 """Make Stamps: cut-out photographs with their own real sounds, moving over photographs, in AVSBench's layout.
 
 The stamps are those of Debian's tuxpaint-stamps-default, the backgrounds those of mate-backgrounds. Both packages are

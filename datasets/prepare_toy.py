@@ -1,4 +1,4 @@
-#!/usr/bin/env python
+#!/usr/bin/env python3
 """Make Toy: drawn shapes, each with a sound of its own, in AVSBench's layout.
 
 An object's size, place and depth say nothing about whether it sounds; only its kind and the sound together do.

@@ -1,44 +1,53 @@
 #!/usr/bin/env python3
-"""Seconds a clip takes, side by side with the model's own backbone alone, in one run.
+"""What the configs cost: weights, FLOPs, seconds a clip beside the backbone's own, and memory, in one run.
 
-    tools/benchmark.py --config-file configs/avs_ms3_R101.yaml configs/avs_s4_R101.yaml
+    tools/benchmark.py --config-file configs/avs_ms3_R101.yaml
+    tools/benchmark.py --config-file configs/avs_ms3_*.yaml --write configs/README.md
+    tools/benchmark.py --config-file configs/avs_ms3_*.yaml --pixel-decoder FPNPixelDecoder MSDeformAttnPixelDecoder
 
-Weights are random and the input is noise of the config's size: neither changes the time. Model and backbone take
-turns, so that a machine's moods meet both; the median is printed. A training step is one clip's annotated frames,
-forward, backward and the optimizer's step; the backbone beside it goes forward and backward.
+Weights are random and the input is noise of the config's size: neither changes the cost. Model and backbone take
+turns, so that a machine's moods meet both; medians are printed. Training is forward and backward, of the frames that
+a training clip has annotated: all in MS3, one in S4.
 """
 import argparse
-import statistics
-import time
+import warnings
+from pathlib import Path
 
 import torch
+from detectron2.utils.analysis import FlopCountAnalysis
 from tabulate import tabulate
 
 from detectron2.config import get_cfg
 from detectron2.data import MetadataCatalog
-from detectron2.modeling import build_model
+from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_model
 from detectron2.structures import BitMasks, Instances
+from measuring import DEVICE, device_name, extra_memory, in_turn
 from transavs import add_transavs_config
 from transavs.data.audio import EXAMPLE_SHAPE
-from transavs.engine import AVSTrainer
+
+HEADERS = ["config", "pixel decoder", "weights (M)", "GFLOPs", "frames", "forward (s)", "of the backbone's", "clips/s",
+           "peak (MiB)", "training: frames", "forward + backward (s)", "of the backbone's", "peak (MiB)"]
+TABLE_START, TABLE_END = "<!-- measured: start -->", "<!-- measured: end -->"
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-file", nargs="+", required=True, metavar="FILE")
+    parser.add_argument("--pixel-decoder", nargs="+", metavar="NAME", help="these in place of the config's, in turn")
     parser.add_argument("--runs", type=int, default=5, help="timed runs of each, after one that is not counted")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this file, between its two marks")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides: -- KEY VALUE ...")
     return parser.parse_args()
 
 
 def load_config(path, overrides):
+    """The config for random weights, on the GPU if there is one."""
     cfg = get_cfg()
     add_transavs_config(cfg)
     cfg.merge_from_file(path)
     cfg.merge_from_list([word for word in overrides if word != "--"])
     cfg.MODEL.AUDIO_BACKBONE.WEIGHTS, cfg.MODEL.TIMM.PRETRAINED = "", False
-    if not torch.cuda.is_available():
-        cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.DEVICE = DEVICE.type
     return cfg
 
 
@@ -58,72 +67,94 @@ def random_clip(cfg, num_frames):
     }
 
 
-def seconds(run):
-    _synchronize()
-    start = time.perf_counter()
-    run()
-    _synchronize()
-    return time.perf_counter() - start
-
-
-def _synchronize():
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def in_turn(runs, model_run, backbone_run):
-    """Medians of the two, which run alternately; the first of each is not counted."""
-    model_run(), backbone_run()
-    times = [(seconds(model_run), seconds(backbone_run)) for _ in range(runs)]
-    return [statistics.median(column) for column in zip(*times)]
-
-
-def measure_inference(model, cfg, runs):
-    clip = random_clip(cfg, cfg.MODEL.TRANSAVS.NUM_FRAMES)
-    images = clip["images"].float().to(model.device)
-    model.eval()
-    with torch.no_grad():
-        return in_turn(runs, lambda: model([clip]), lambda: model.backbone(images))
-
-
-def measure_training(model, cfg, runs, num_frames):
-    clip = random_clip(cfg, num_frames)
-    images = clip["images"].float().to(model.device)
-    optimizer = AVSTrainer.build_optimizer(cfg, model)
-    model.train()
-
-    def step():
-        optimizer.zero_grad()
-        sum(model([clip]).values()).backward()
-        optimizer.step()
-
-    def backbone_alone():
-        sum(feature.mean() for feature in model.backbone(images).values()).backward()
-
-    return in_turn(runs, step, backbone_alone)
-
-
 def annotated_frames(cfg):
     """Frames of a training clip: S4 annotates one."""
     subset = MetadataCatalog.get(cfg.DATASETS.TRAIN[0]).subset
     return 1 if subset == "s4" else cfg.MODEL.TRANSAVS.NUM_FRAMES
 
 
+@torch.no_grad()
+def measure_inference(model, clip, runs):
+    """Returns: seconds of the model and of its backbone, and the model's extra MiB."""
+    images = clip["images"].float().to(model.device)
+    model.eval()
+    times = in_turn(runs, lambda: model([clip]), lambda: model.backbone(images))
+    return *times, extra_memory(lambda: model([clip]))
+
+
+def measure_training(model, clip, runs):
+    """As `measure_inference`, forward and backward."""
+    images = clip["images"].float().to(model.device)
+    model.train()
+
+    def step():
+        model.zero_grad()
+        sum(model([clip]).values()).backward()
+
+    def backbone_alone():
+        model.zero_grad()
+        sum(feature.mean() for feature in model.backbone(images).values()).backward()
+
+    times = in_turn(runs, step, backbone_alone)
+    model.zero_grad()
+    return *times, extra_memory(step)
+
+
+@torch.no_grad()
+def count_flops(model, clip):
+    """Multiply-adds of a clip's inference, as fvcore counts them, in billions."""
+    tensors = {key: value for key, value in clip.items() if isinstance(value, torch.Tensor)}  # all that can be traced
+    analysis = FlopCountAnalysis(model.eval(), ([tensors],))
+    analysis.set_op_handle("aten::scaled_dot_product_attention", _attention_flops)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # the trace is for this clip alone
+        return analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total() / 1e9
+
+
+def _attention_flops(inputs, outputs):
+    """Queries x keys x width, for the scores and once more for the values."""
+    *batch, queries, width = inputs[0].type().sizes()
+    keys = inputs[1].type().sizes()[-2]
+    return 2 * torch.Size(batch).numel() * queries * keys * width
+
+
+def measure(path, opts, runs):
+    """Returns: a row of the table."""
+    cfg = load_config(path, opts)
+    model = build_model(cfg)
+    weights = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    clip, training_clip = random_clip(cfg, cfg.MODEL.TRANSAVS.NUM_FRAMES), random_clip(cfg, annotated_frames(cfg))
+    row = [Path(path).name, cfg.MODEL.SEM_SEG_HEAD.NAME, f"{weights:.1f}", f"{count_flops(model, clip):.1f}"]
+    seconds, backbone, memory = measure_inference(model, clip, runs)
+    row += [len(clip["images"]), f"{seconds:.3f}", f"{seconds / backbone:.2f}", f"{1 / seconds:.2f}", f"{memory:.0f}"]
+    seconds, backbone, memory = measure_training(model, training_clip, runs)
+    return row + [len(training_clip["images"]), f"{seconds:.3f}", f"{seconds / backbone:.2f}", f"{memory:.0f}"]
+
+
+def write_table(path, text):
+    """Puts the text between the marks of a file."""
+    before, _, rest = path.read_text().partition(TABLE_START)
+    _, end, after = rest.partition(TABLE_END)
+    if not end:
+        raise SystemExit(f"--write {path}: no {TABLE_START} ... {TABLE_END} in it")
+    path.write_text(f"{before}{TABLE_START}\n\n{text}\n\n{TABLE_END}{after}")
+
+
 def main():
     args = parse_arguments()
+    unknown = set(args.pixel_decoder or ()) - {name for name, _ in SEM_SEG_HEADS_REGISTRY}
+    if unknown:
+        raise SystemExit(f"--pixel-decoder: {', '.join(unknown)} not registered")
     rows = []
     for path in args.config_file:
-        cfg = load_config(path, args.opts)
-        model = build_model(cfg)
-        frames = annotated_frames(cfg)
-        for what, num_frames, (whole, backbone) in (
-            ("inference", cfg.MODEL.TRANSAVS.NUM_FRAMES, measure_inference(model, cfg, args.runs)),
-            ("training step", frames, measure_training(model, cfg, args.runs, frames)),
-        ):
-            rows.append([path, what, num_frames, f"{whole:.3f}", f"{backbone:.3f}", f"{whole / backbone:.2f}"])
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    print(f"Seconds a clip, median of {args.runs}, PyTorch {torch.__version__}, {device}")
-    print(tabulate(rows, ["config", "what", "frames", "model (s)", "backbone (s)", "ratio"], disable_numparse=True))
+        for choice in args.pixel_decoder or [None]:
+            opts = [*args.opts, "MODEL.SEM_SEG_HEAD.NAME", choice] if choice else args.opts
+            rows.append(measure(path, opts, args.runs))
+    title = f"One clip, median of {args.runs}, PyTorch {torch.__version__}, {device_name()}."
+    table = tabulate(rows, HEADERS, tablefmt="github", disable_numparse=True)
+    print(f"{title}\n\n{table}")
+    if args.write:
+        write_table(args.write, f"{title}\n\n{table}")
 
 
 if __name__ == "__main__":

@@ -8,22 +8,16 @@ torchvggish's NumPy code for the log-mel, a loop over the 255 thresholds for the
 masks for AQML, whose autograd graph is large: it is left out beyond --all-pairs queries.
 """
 import argparse
-import ctypes
-import gc
-import re
-import statistics
-import time
-from pathlib import Path
 
 import numpy as np
 import torch
 from tabulate import tabulate
 
+from measuring import DEVICE, device_name, extra_memory, in_turn
 from transavs.data.audio import SAMPLE_RATE, log_mel_examples
 from transavs.evaluation.metrics import clip_scores, f_thresholds
 from transavs.losses import audio_query_distance_loss, audio_query_mask_loss
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CLIP_SECONDS, CLIP_FRAMES = 5, 5
 QUERY_DIM = 256
 DISTANCE_THRESHOLD = 1e6  # every pair counts: the most work
@@ -38,27 +32,6 @@ def parse_arguments():
     parser.add_argument("--queries", type=int, nargs="+", default=[75, 150, 300], help="confident queries of a frame")
     parser.add_argument("--all-pairs", type=int, default=75, help="most queries that the pairwise AQML is run with")
     return parser.parse_args()
-
-
-def seconds(run):
-    _synchronize()
-    start = time.perf_counter()
-    run()
-    _synchronize()
-    return time.perf_counter() - start
-
-
-def _synchronize():
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def in_turn(runs, *candidates):
-    """Medians of the candidates' seconds, which run alternately; the first run of each is not counted."""
-    for candidate in candidates:
-        candidate()
-    times = [[seconds(candidate) for candidate in candidates] for _ in range(runs)]
-    return [statistics.median(column) for column in zip(*times)]
 
 
 def compare(name, runs, ours, reference):
@@ -124,25 +97,6 @@ def all_pairs_mask_loss(masks):
     return total * 2 / (n * (n + 1))
 
 
-def extra_memory(run):
-    """MiB that `run` needs at its peak beyond what is held before."""
-    gc.collect()
-    if DEVICE.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        run()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    ctypes.CDLL(None).malloc_trim(0)  # freed memory goes back first, else its reuse would not show
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew
-    before = _status_mib("VmRSS")
-    run()
-    return _status_mib("VmHWM") - before
-
-
-def _status_mib(field):
-    return int(re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
-
-
 def benchmark_loss(name, runs, loss, leaf, reference=None):
     """A row: seconds and extra memory of forward and backward, and the reference's."""
     def step(function):
@@ -166,8 +120,7 @@ def benchmark_loss(name, runs, loss, leaf, reference=None):
 def main():
     args = parse_arguments()
     torch.manual_seed(0)
-    device = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    print(f"Median seconds of {args.runs} runs, PyTorch {torch.__version__}, {device}")
+    print(f"Median seconds of {args.runs} runs, PyTorch {torch.__version__}, {device_name()}")
 
     rows = []
     try:

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Draws what a model predicted: a picture a clip, and `results.png` with a row a clip.
 
     python tools/visualize_results.py --dataset stamps_s4_test \

@@ -1,15 +1,24 @@
 """The other scripts, run as a user runs them."""
+import importlib.util
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from detectron2.modeling import build_model
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("path", [*ROOT.glob("tools/*.py"), *ROOT.glob("datasets/*.py")], ids=lambda path: path.name)
+SCRIPTS = [path for path in [*ROOT.glob("tools/*.py"), *ROOT.glob("datasets/*.py")] if "__main__" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_can_be_called_by_their_name(path):
     assert path.read_text().startswith("#!/usr/bin/env python3\n") and os.access(path, os.X_OK)
 
@@ -33,14 +42,36 @@ def test_the_demo_falls_back_to_toy_where_debians_packages_cannot_be_had(run_scr
     assert Path(pictures.split()[1].rstrip(",")).stat().st_size > 10_000
 
 
-def test_the_benchmark_compares_the_model_with_its_backbone(run_script):
+def test_the_benchmark_writes_what_configs_cost(run_script, tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("before\n<!-- measured: start -->\nold\n<!-- measured: end -->\nafter\n")
     done = run_script("tools/benchmark.py", "--config-file", "configs/toy/toy_s4_R18.yaml", "configs/toy/toy_ms3_R18.yaml",
-                      "--runs", 1)
+                      "--pixel-decoder", "FPNPixelDecoder", "MSDeformAttnPixelDecoder", "--runs", 1, "--write", page)
     assert done.returncode == 0, done.stdout[-3000:]
-    rows = re.findall(r"(toy_\w+)\.yaml +(inference|training step) +(\d) +([\d.]+) +([\d.]+) +([\d.]+)", done.stdout)
-    assert [(config, what, frames) for config, what, frames, *_ in rows] == [
-        ("toy_s4_R18", "inference", "5"), ("toy_s4_R18", "training step", "1"),
-        ("toy_ms3_R18", "inference", "5"), ("toy_ms3_R18", "training step", "5"),
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "toy_" in line]
+    assert [(row[0], row[1], row[4], row[9]) for row in rows] == [
+        (f"toy_{subset}_R18.yaml", f"{name}PixelDecoder", "5", frames)
+        for subset, frames in (("s4", "1"), ("ms3", "5")) for name in ("FPN", "MSDeformAttn")
     ]
-    for *_, model, backbone, ratio in rows:
-        assert 0 < float(backbone) and abs(float(ratio) - float(model) / float(backbone)) < 0.5
+    for row in rows:
+        numbers = [float(cell) for cell in row[2:]]
+        assert all(number > 0 for number in numbers) and numbers[4] > 1  # the model costs more than its backbone
+        assert numbers[5] == pytest.approx(1 / numbers[3], rel=0.02)  # clips a second
+
+
+def test_fvcores_count_of_flops_is_that_of_pytorchs_own_counter():
+    spec = importlib.util.spec_from_file_location("benchmark", ROOT / "tools/benchmark.py")
+    benchmark = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(ROOT / "tools"))
+    try:
+        spec.loader.exec_module(benchmark)
+    finally:
+        sys.path.remove(str(ROOT / "tools"))
+    cfg = benchmark.load_config(str(ROOT / "configs/toy/toy_ms3_R18.yaml"), ["MODEL.DEVICE", "cpu"])
+    model = build_model(cfg).eval()
+    clip = benchmark.random_clip(cfg, 5)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model([clip])
+    assert benchmark.count_flops(model, clip) == pytest.approx(counter.get_total_flops() / 2e9, rel=0.05)
