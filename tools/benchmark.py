@@ -23,6 +23,7 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_model
 from detectron2.structures import BitMasks, Instances
 from measuring import DEVICE, device_name, extra_memory, in_turn
 from transavs import add_transavs_config
+from transavs.config import forget_part_weights
 from transavs.data.audio import EXAMPLE_SHAPE
 
 HEADERS = ["config", "pixel decoder", "weights (M)", "GFLOPs", "frames", "forward (s)", "of the backbone's", "clips/s",
@@ -46,7 +47,7 @@ def load_config(path, overrides):
     add_transavs_config(cfg)
     cfg.merge_from_file(path)
     cfg.merge_from_list([word for word in overrides if word != "--"])
-    cfg.MODEL.AUDIO_BACKBONE.WEIGHTS, cfg.MODEL.TIMM.PRETRAINED = "", False
+    forget_part_weights(cfg)
     cfg.MODEL.DEVICE = DEVICE.type
     return cfg
 

@@ -4,22 +4,26 @@
     tools/benchmark_parts.py
 
 Candidate and reference take turns, so that a machine's moods meet both; medians are printed. The references are
-torchvggish's NumPy code for the log-mel, a loop over the 255 thresholds for the metrics, and a loop over all pairs of
-masks for AQML, whose autograd graph is large: it is left out beyond --all-pairs queries.
+torchvggish's NumPy code for the log-mel, a loop over the 255 thresholds for the metrics, `grid_sample` level by level for
+deformable attention's sampling, and a loop over all pairs of masks for AQML, whose autograd graph is large: it is left
+out beyond --all-pairs queries.
 """
 import argparse
 
 import numpy as np
 import torch
 from tabulate import tabulate
+from torch.nn import functional as F
 
 from measuring import DEVICE, device_name, extra_memory, in_turn
 from transavs.data.audio import SAMPLE_RATE, log_mel_examples
 from transavs.evaluation.metrics import clip_scores, f_thresholds
 from transavs.losses import audio_query_distance_loss, audio_query_mask_loss
+from transavs.modeling.pixel_decoder.deformable_attention import sample_and_weigh
 
 CLIP_SECONDS, CLIP_FRAMES = 5, 5
 QUERY_DIM = 256
+SAMPLING_HEADS, SAMPLING_CHANNELS, SAMPLING_POINTS = 8, 32, 4  # as in Mask2Former
 DISTANCE_THRESHOLD = 1e6  # every pair counts: the most work
 
 
@@ -117,6 +121,64 @@ def benchmark_loss(name, runs, loss, leaf, reference=None):
     return row
 
 
+def stacked_sampling(values, spatial_shapes, sampling_locations, attention_weights):
+    """`sample_and_weigh` as Deformable DETR and its descendants write it in PyTorch: every sample, stacked."""
+    frames, _, heads, channels = values.shape
+    queries = sampling_locations.shape[1]
+    grids = 2 * sampling_locations - 1
+    samples = []
+    levels = values.split([height * width for height, width in spatial_shapes], dim=1)
+    for number, (level, (height, width)) in enumerate(zip(levels, spatial_shapes)):
+        level = level.flatten(2).transpose(1, 2).reshape(frames * heads, channels, height, width)
+        grid = grids[:, :, :, number].transpose(1, 2).flatten(0, 1)
+        samples.append(F.grid_sample(level, grid, align_corners=False))  # F.heads c N points
+    weights = attention_weights.transpose(1, 2).reshape(frames * heads, 1, queries, -1)
+    total = (torch.stack(samples, dim=-2).flatten(-2) * weights).sum(-1)
+    return total.view(frames, heads * channels, queries).transpose(1, 2).contiguous()
+
+
+def sampling_inputs(frames, side, strides=(32, 16, 8)):
+    """What a layer of the pixel decoder hands to its sampling: each cell looks a few cells around itself."""
+    shapes = [(side // stride, side // stride) for stride in strides]
+    cells = sum(height * width for height, width in shapes)
+    sizes = torch.tensor(shapes, device=DEVICE)[:, None].flip(-1)
+    places = torch.cat([
+        torch.cartesian_prod((torch.arange(h) + 0.5) / h, (torch.arange(w) + 0.5) / w).flip(-1) for h, w in shapes
+    ]).to(DEVICE)
+    offsets = 2.5 * torch.randn(frames, cells, SAMPLING_HEADS, len(shapes), SAMPLING_POINTS, 2, device=DEVICE)
+    weights = torch.randn(frames, cells, SAMPLING_HEADS, len(shapes) * SAMPLING_POINTS, device=DEVICE).softmax(-1)
+    leaves = [
+        torch.randn(frames, cells, SAMPLING_HEADS, SAMPLING_CHANNELS, device=DEVICE),
+        places[:, None, None, None] + offsets / sizes,
+        weights.unflatten(-1, (len(shapes), SAMPLING_POINTS)),
+    ]
+    return [leaf.requires_grad_() for leaf in leaves], shapes
+
+
+def benchmark_sampling(runs, frames, side):
+    """Two rows, forward alone and forward and backward: seconds and extra memory, and the reference's."""
+    (values, *rest), shapes = sampling_inputs(frames, side)
+
+    def forward(function):
+        with torch.no_grad():
+            return function(values, shapes, *rest)
+
+    def step(function):
+        return torch.autograd.grad(function(values, shapes, *rest).square().sum(), [values, *rest])
+
+    with torch.no_grad():  # of the outputs: gradients of places jump where a cell begins, as rounding has it
+        outputs = [function(values, shapes, *rest) for function in (sample_and_weigh, stacked_sampling)]
+    difference = (outputs[0] - outputs[1]).abs().max().item()
+    rows = []
+    for name, run in (("forward", forward), ("forward and backward", step)):
+        candidates = [lambda: run(sample_and_weigh), lambda: run(stacked_sampling)]
+        ours, reference = in_turn(runs, *candidates)
+        memory = [extra_memory(candidate) for candidate in candidates]
+        rows.append([f"sampling, {frames} x {side} x {side}, {name}", f"{ours:.4f}", f"{memory[0]:.0f}",
+                     f"{reference:.4f}", f"{memory[1]:.0f}", f"{reference / ours:.1f}", f"{difference:.1e}"])
+    return rows
+
+
 def main():
     args = parse_arguments()
     torch.manual_seed(0)
@@ -139,6 +201,9 @@ def main():
         queries = torch.randn(n, QUERY_DIM, device=DEVICE, requires_grad=True)
         loss = lambda queries: audio_query_distance_loss(queries, DISTANCE_THRESHOLD)
         rows.append(benchmark_loss(f"AQDL, n = {n}, d = {QUERY_DIM}", args.runs, loss, queries))
+    headers = ["part", "ours (s)", "extra (MiB)", "grid_sample (s)", "extra (MiB)", "ratio", "difference"]
+    print("\n" + tabulate(benchmark_sampling(args.runs, CLIP_FRAMES, args.side), headers, disable_numparse=True))
+
     headers = ["forward and backward", "ours (s)", "extra (MiB)", "all pairs (s)", "extra (MiB)", "difference"]
     print("\n" + tabulate(rows, headers, disable_numparse=True))
 

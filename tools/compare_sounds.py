@@ -82,6 +82,7 @@ def compare(cfg, model, dataset, sounds, folder):
 
 def main():
     args = parse_arguments()
+    args.eval_only = True
     cfg = setup(args)
     model = AVSTrainer.build_model(cfg)
     DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)

@@ -15,6 +15,7 @@ from detectron2.config import get_cfg
 from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.utils.logger import setup_logger
 from transavs import add_transavs_config
+from transavs.config import forget_part_weights
 from transavs.engine.trainer import AVSTrainer, check_datasets
 
 logger = logging.getLogger("transavs.train_net")
@@ -29,6 +30,8 @@ def setup(args):
     without_gpu = cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available()
     if without_gpu:
         cfg.MODEL.DEVICE, cfg.SOLVER.AMP.ENABLED = "cpu", False
+    if args.eval_only:
+        forget_part_weights(cfg)
     cfg.freeze()
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=args.machine_rank, name="transavs")

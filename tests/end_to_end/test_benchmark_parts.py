@@ -10,6 +10,9 @@ def test_the_parts_equal_their_references(run_script):
     assert [part for part, *_ in compared] == ["log-mel", "metrics"]
     for _, ours, reference, difference in compared:
         assert 0 < float(ours) and 0 < float(reference) and float(difference) < 1e-5
+    sampled = re.findall(r"^sampling, .+?, (forward.*?)  +.* (\S+)$", done.stdout, re.MULTILINE)
+    assert [what for what, _ in sampled] == ["forward", "forward and backward"]
+    assert all(float(difference) < 1e-5 for _, difference in sampled)
     losses = re.findall(r"^(AQ[DM]L), n = (\d+).*?  +([\d.]+) +\d+ *(.*)$", done.stdout, re.MULTILINE)
     assert [(loss, n) for loss, n, *_ in losses] == [("AQML", "4"), ("AQML", "8"), ("AQDL", "4"), ("AQDL", "8")]
     pairwise_seconds, _, difference = losses[0][-1].split()

@@ -48,7 +48,7 @@ def test_toy_is_learnt_from_scratch_and_needs_its_sound(train, run_script, workp
     assert trained.returncode == 0, trained.stdout[-3000:]
     assert scores_of(workplace / "full")["mJ"] >= 0.80
 
-    best = ("MODEL.WEIGHTS", workplace / "full/model_best.pth")
+    best = ("MODEL.WEIGHTS", workplace / "full/model_best.pth", "MODEL.AUDIO_BACKBONE.WEIGHTS", "not/there.pth")
     wrong = train("wrong", "--eval-only", *best, "TEST.AUDIO", "shuffled")
     assert wrong.returncode == 0, wrong.stdout[-3000:]
     assert scores_of(workplace / "wrong")["mJ"] < 0.40  # at most what an object that does not sound gets

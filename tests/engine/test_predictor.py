@@ -15,6 +15,7 @@ def predictor(small_cfg, tmp_path):
     model.mask_head.classifier.bias.data = torch.tensor([3.0, 0.0])  # untrained, it would find nothing
     DetectionCheckpointer(model, str(tmp_path)).save("model")
     cfg.MODEL.WEIGHTS = str(tmp_path / "model.pth")
+    cfg.MODEL.AUDIO_BACKBONE.WEIGHTS = "not/there.pth"  # what training started from is not needed any more
     return AVSPredictor(cfg)
 
 

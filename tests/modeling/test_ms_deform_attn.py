@@ -1,28 +1,19 @@
-"""The pixel decoder against Mask2Former's in `transformers`, its sampling against loops, one point at a time."""
-import math
+"""The pixel decoder against Mask2Former's in `transformers`; its sampling: test_deformable_attention.py."""
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model, build_sem_seg_head
 from transavs.modeling.mask_head import MaskHead
 from transavs.modeling.pixel_decoder import MSDeformAttnPixelDecoder
-from transavs.modeling.pixel_decoder.deformable_attention import (
-    DeformableAttention,
-    _sample_by_bags,
-    _sample_by_grid,
-    sample_and_weigh,
-)
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPES = {"res2": ShapeSpec(channels=8, stride=4), "res3": ShapeSpec(channels=16, stride=8),
           "res4": ShapeSpec(channels=32, stride=16), "res5": ShapeSpec(channels=64, stride=32)}
-WAYS = pytest.mark.parametrize("sample", [_sample_by_bags, _sample_by_grid])
 
 
 @pytest.fixture(autouse=True)
@@ -43,147 +34,11 @@ def make_features(height=64, width=96, frames=2, dtype=torch.float32):
     return {name: torch.randn(size, dtype=dtype, requires_grad=True) for name, size in sizes.items()}
 
 
-def make_samples(frames=2, heads=2, channels=3, queries=4, points=3, shapes=((2, 3), (4, 5)), dtype=torch.float64):
-    """Values, places (one in three outside) and weights, with gradients."""
-    values = torch.randn(frames, sum(h * w for h, w in shapes), heads, channels, dtype=dtype)
-    locations = torch.rand(frames, queries, heads, len(shapes), points, 2, dtype=dtype) * 1.5 - 0.25
-    weights = torch.rand(frames, queries, heads, len(shapes), points, dtype=dtype)
-    return [tensor.requires_grad_() for tensor in (values, locations, weights)], shapes
-
-
 def randomize(module):
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2 / max(1, parameter[0].numel()) ** 0.5)
     return module
-
-
-# ---- sampling ----
-
-
-def naive_bilinear(level, x, y):
-    """level [h, w, c] at (x, y) from 0 to 1, cell by cell: a cell counts as much as it is near, outside is 0."""
-    height, width, channels = level.shape
-    total = torch.zeros(channels, dtype=level.dtype)
-    for row in range(height):
-        for column in range(width):
-            near = [max(0.0, 1 - abs(place * size - 0.5 - cell))
-                    for place, size, cell in ((x, width, column), (y, height, row))]
-            total = total + near[0] * near[1] * level[row, column]
-    return total
-
-
-def naive_sample_and_weigh(values, shapes, locations, weights):
-    frames, queries, heads, levels, points, _ = locations.shape
-    result = torch.zeros(frames, queries, heads, values.shape[-1], dtype=values.dtype)
-    starts = [sum(h * w for h, w in shapes[:number]) for number in range(levels)]
-    for f, n, m, l, p in torch.cartesian_prod(*map(torch.arange, (frames, queries, heads, levels, points))).tolist():
-        height, width = shapes[l]
-        level = values[f, starts[l]:starts[l] + height * width, m].unflatten(0, (height, width))
-        result[f, n, m] += weights[f, n, m, l, p] * naive_bilinear(level, *locations[f, n, m, l, p].tolist())
-    return result.flatten(2)
-
-
-@WAYS
-@torch.no_grad()
-def test_samples_are_bilinear_weighed_and_zero_outside(sample):
-    (values, locations, weights), shapes = make_samples()
-    borders = torch.tensor([0.0, 1.0, 0.5, -0.25, 1.25, 0.25, 7.0, -1e9])  # sides, middles, centres of rows, far out
-    locations[0, :, 0, 1, :2] = torch.cartesian_prod(borders, borders)[::8].view(4, 2, 2)
-    locations[1, :, 0, 1, :2] = torch.cartesian_prod(borders, borders)[:8].view(4, 2, 2)
-    expected = naive_sample_and_weigh(values, shapes, locations, weights)
-    torch.testing.assert_close(sample(values, shapes, locations, weights), expected)
-
-
-@WAYS
-def test_gradients_of_samples_are_those_of_finite_differences(sample):
-    (values, locations, weights), shapes = make_samples()
-    assert torch.autograd.gradcheck(lambda *tensors: sample(tensors[0], shapes, *tensors[1:]),
-                                    (values, locations, weights))
-
-
-def test_both_ways_to_sample_agree():
-    inputs, shapes = make_samples(3, 4, 8, 50, 4, ((3, 5), (6, 10), (12, 20), (1, 1)), torch.float32)
-    found, expected = (sample(inputs[0], shapes, *inputs[1:]) for sample in (_sample_by_bags, _sample_by_grid))
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
-    upstream = torch.randn_like(found)
-    gradients = [torch.autograd.grad(output, inputs, upstream) for output in (found, expected)]
-    for one, other in zip(*gradients):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4 * other.abs().max().item())
-
-
-class LargestTensor(TorchDispatchMode):
-    """The most numbers that any tensor computed meanwhile has."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        tensors = result if isinstance(result, (list, tuple)) else [result]
-        self.numbers = max([self.numbers, *(t.untyped_storage().nbytes() // 4 for t in tensors if torch.is_tensor(t))])
-        return result
-
-
-def test_on_a_cpu_no_sample_is_stored_forward_or_backward():
-    inputs, shapes = make_samples(2, 4, 32, 200, 4, ((5, 5), (10, 10)), torch.float32)
-    with LargestTensor() as largest:
-        sample_and_weigh(inputs[0], shapes, *inputs[1:]).sum().backward()
-    samples_of_one_level = 2 * 4 * 32 * 200 * 4
-    assert 0 < largest.numbers < samples_of_one_level / 2
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@WAYS
-def test_half_precision_and_autocast_sample_in_float32(sample, dtype, monkeypatch):
-    monkeypatch.setattr("transavs.modeling.pixel_decoder.deformable_attention._sample_by_bags", sample)
-    (values, locations, weights), shapes = make_samples(dtype=torch.float32)
-    half = values.detach().to(dtype).requires_grad_()
-    with torch.autocast("cpu", dtype):
-        found = sample_and_weigh(half, shapes, locations, weights)
-    assert found.dtype == dtype
-    expected = naive_sample_and_weigh(half.detach().double(), shapes, locations.detach(), weights.detach().double())
-    torch.testing.assert_close(found.double(), expected, rtol=torch.finfo(dtype).eps, atol=1e-6)
-    found.sum().backward()
-    assert half.grad.dtype == dtype and all(torch.isfinite(t.grad).all() for t in (half, locations, weights))
-
-
-@WAYS
-def test_places_that_are_not_numbers_give_no_index_error(sample):
-    (values, locations, weights), shapes = make_samples()
-    locations = locations.detach().clone()
-    locations[0, 0, 0, 0, 0, 0] = math.nan
-    found = sample(values, shapes, locations, weights)
-    expected = naive_sample_and_weigh(values, shapes, locations.nan_to_num(), weights)
-    torch.testing.assert_close(found[1], expected[1])
-
-
-@pytest.mark.parametrize("num_levels", [1, 2, 4])
-@torch.no_grad()
-def test_attention_samples_around_each_querys_own_place_in_cells_of_each_level(num_levels):
-    shapes = [(2, 3), (4, 6), (3, 2), (1, 5)][:num_levels]
-    layer = randomize(DeformableAttention(8, num_heads=2, num_levels=num_levels, num_points=3)).double()
-    queries, places = torch.randn(2, 4, 8).double(), torch.rand(4, 2).double()
-    memory = torch.randn(2, sum(h * w for h, w in shapes), 8).double()
-    values = layer.value_projection(memory).view(2, -1, 2, 4)
-    offsets = layer.sampling_offsets(queries).view(2, 4, 2, num_levels, 3, 2)
-    weights = layer.attention_weights(queries).view(2, 4, 2, -1).exp()
-    weights = (weights / weights.sum(-1, keepdim=True)).view(2, 4, 2, num_levels, 3)
-    locations = offsets.clone()
-    for level, (height, width) in enumerate(shapes):
-        for axis, cells in enumerate((width, height)):
-            for query in range(4):
-                locations[:, query, :, level, :, axis] = places[query, axis] + offsets[:, query, :, level, :, axis] / cells
-    expected = layer.output_projection(naive_sample_and_weigh(values, shapes, locations, weights))
-    torch.testing.assert_close(layer(queries, places, memory, shapes), expected)
-
-
-def test_at_first_each_head_looks_its_own_way_and_weighs_all_points_alike():
-    layer = DeformableAttention(8, num_heads=8, num_levels=2, num_points=3)
-    offsets = layer.sampling_offsets(torch.randn(8)).detach().view(8, 2, 3, 2)
-    ways = torch.tensor([[1, 0], [1, 1], [0, 1], [-1, 1], [-1, 0], [-1, -1], [0, -1], [1, -1]])
-    for point in range(3):
-        torch.testing.assert_close(offsets[:, :, point], (point + 1.0) * ways[:, None].expand(8, 2, 2))
-    assert not layer.attention_weights(torch.randn(8)).any()
 
 
 # ---- Mask2Former ----
@@ -200,14 +55,15 @@ def mask2former():
         swin = SwinConfig(image_size=64, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 1, 1],
                           out_features=["stage1", "stage2", "stage3", "stage4"])
         config = Mask2FormerConfig(backbone_config=swin, feature_size=64, mask_feature_size=64, hidden_dim=64,
-                                   num_attention_heads=8, encoder_feedforward_dim=96, encoder_layers=6, decoder_layers=2)
+                                   num_attention_heads=8, encoder_feedforward_dim=96, encoder_layers=6,
+                                   decoder_layers=2)
         torch.manual_seed(0)
         return randomize(Mask2FormerModel(config).pixel_level_module.decoder).double()
 
 
 def weights_of(mask2former):
     """Its parameters under this project's names; `mask_projection` is left out."""
-    names = {"encoder.layers.": "encoder.layers.", "level_embed": "encoder.level_embedding",
+    names = {"level_embed": "encoder.level_embedding",
              "self_attn_layer_norm": "norm", "self_attn.value_proj": "attention.value_projection",
              "self_attn.output_proj": "attention.output_projection", "self_attn": "attention",
              "fc1": "feed_forward.map.0", "fc2": "feed_forward.map.3", "final_layer_norm": "feed_forward.norm",
@@ -312,8 +168,9 @@ def test_an_exported_decoder_gives_the_same():
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
-def test_config_builds_it_into_a_model_that_learns(small_cfg):
-    cfg = small_cfg("MODEL.SEM_SEG_HEAD.NAME", "MSDeformAttnPixelDecoder", "MODEL.SEM_SEG_HEAD.TRANSFORMER_ENC_LAYERS", 2)
+def test_config_builds_it_into_a_model(small_cfg):
+    cfg = small_cfg("MODEL.SEM_SEG_HEAD.NAME", "MSDeformAttnPixelDecoder",
+                    "MODEL.SEM_SEG_HEAD.TRANSFORMER_ENC_LAYERS", 2)
     decoder = build_sem_seg_head(cfg, SHAPES)
     assert isinstance(decoder, MSDeformAttnPixelDecoder) and len(decoder.encoder.layers) == 2
     attention, feed_forward = decoder.encoder.layers[0].attention, decoder.encoder.layers[0].feed_forward

@@ -17,6 +17,12 @@ def add_transavs_config(cfg):
     _add_datasets_and_test(cfg)
 
 
+def forget_part_weights(cfg):
+    """For a model whose checkpoint holds all its weights: none are fetched for its backbones first. In place."""
+    cfg.MODEL.AUDIO_BACKBONE.WEIGHTS = cfg.MODEL.TIMM.WEIGHTS = ""
+    cfg.MODEL.TIMM.PRETRAINED = False
+
+
 def _add_model(cfg):
     cfg.MODEL.META_ARCHITECTURE = "TransAVS"
     # Training: each block's inner activations are computed again in the backward pass; less memory for more time.

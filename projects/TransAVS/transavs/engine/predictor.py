@@ -7,6 +7,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.data.transforms import AugmentationList, AugInput, ResizeShortestEdge
 from detectron2.modeling import build_model
 
+from ..config import forget_part_weights
 from ..data.audio import log_mel_examples
 
 
@@ -24,6 +25,8 @@ class AVSPredictor:
 
     def __init__(self, cfg):
         self.cfg = cfg.clone()
+        self.cfg.defrost()
+        forget_part_weights(self.cfg)
         self.model = build_model(self.cfg).eval()
         DetectionCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
         if cfg.DATASETS.TEST:

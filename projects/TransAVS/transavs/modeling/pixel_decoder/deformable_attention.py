@@ -99,7 +99,7 @@ def _sample_by_grid(values, spatial_shapes, sampling_locations, attention_weight
     for level, shape, grid, weight in zip(levels, spatial_shapes, grids, weights):
         samples = F.grid_sample(level.unflatten(-1, shape), grid, align_corners=False)  # F.heads c N points
         total = total + (samples * weight[:, None]).sum(-1)
-    return total.unflatten(0, (len(values), -1)).permute(0, 3, 1, 2).flatten(2)
+    return total.unflatten(0, (values.shape[0], -1)).permute(0, 3, 1, 2).flatten(2)
 
 
 def _sample_by_bags(values, spatial_shapes, sampling_locations, attention_weights):

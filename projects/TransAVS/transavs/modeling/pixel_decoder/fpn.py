@@ -52,8 +52,8 @@ class FPNPixelDecoder(nn.Module):
         for stride in self.strides:
             if stride in self.feature_of_stride:
                 channels = input_shape[self.feature_of_stride[stride]].channels
-                self.lateral[str(stride)] = _convolution(channels, conv_dim, 1, norm)
-            self.smooth[str(stride)] = _convolution(conv_dim, conv_dim, 3, norm, F.relu)
+                self.lateral[str(stride)] = convolution(channels, conv_dim, 1, norm)
+            self.smooth[str(stride)] = convolution(conv_dim, conv_dim, 3, norm, F.relu)
 
     @classmethod
     def from_config(cls, cfg, input_shape):
@@ -90,10 +90,10 @@ class FPNPixelDecoder(nn.Module):
         return [pyramid[stride] for stride in self.level_strides], pyramid[self.mask_stride]
 
 
-def _convolution(in_channels, out_channels, kernel_size, norm, activation=None):
-    convolution = Conv2d(
+def convolution(in_channels, out_channels, kernel_size, norm, activation=None):
+    layer = Conv2d(
         in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=norm == "",
         norm=get_norm(norm, out_channels), activation=activation,
     )
-    weight_init.c2_xavier_fill(convolution)
-    return convolution
+    weight_init.c2_xavier_fill(layer)
+    return layer

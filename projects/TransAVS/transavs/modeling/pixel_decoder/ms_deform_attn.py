@@ -9,7 +9,7 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 
 from ..layers import FeedForwardLayer, sine_positions
 from .deformable_attention import DeformableAttention
-from .fpn import FPNPixelDecoder, _convolution
+from .fpn import FPNPixelDecoder, convolution
 
 
 class DeformableEncoderLayer(nn.Module):
@@ -135,11 +135,11 @@ class MSDeformAttnPixelDecoder(nn.Module):
             num_points=num_points, feedforward_dim=feedforward_dim,
         )
         self.lateral = nn.ModuleDict({
-            str(stride): _convolution(input_shape[name].channels, conv_dim, 1, norm)
+            str(stride): convolution(input_shape[name].channels, conv_dim, 1, norm)
             for stride, name in self.step_features.items() if name
         })
         self.smooth = nn.ModuleDict({
-            str(stride): _convolution(conv_dim, conv_dim, 3, norm, F.relu) for stride in self.step_features
+            str(stride): convolution(conv_dim, conv_dim, 3, norm, F.relu) for stride in self.step_features
         })
 
     @classmethod
