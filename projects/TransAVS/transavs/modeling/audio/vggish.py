@@ -5,7 +5,8 @@ from detectron2.config import configurable
 from fvcore.nn.weight_init import c2_msra_fill
 from torch import nn
 
-from .registry import AUDIO_BACKBONE_REGISTRY, AudioBackbone, read_checkpoint
+from ...weights.reading import read_state_dict
+from .registry import AUDIO_BACKBONE_REGISTRY, AudioBackbone
 
 # Convolutions of each stage; a 2 x 2 max-pooling ends it.
 STAGE_CHANNELS = ((64,), (128,), (256, 256), (512, 512))
@@ -74,7 +75,7 @@ class VGGishPostprocessor(nn.Module):
     @classmethod
     def from_file(cls, path):
         """Reads a dict with the keys `pca_eigen_vectors` and `pca_means`, tensors or arrays, as torchvggish ships."""
-        parameters = read_checkpoint(path)
+        parameters = read_state_dict(path)
         missing = {"pca_eigen_vectors", "pca_means"} - set(parameters)
         if missing:
             raise ValueError(f"{path}: no {', '.join(sorted(missing))}, expected the parameters of VGGish's PCA")

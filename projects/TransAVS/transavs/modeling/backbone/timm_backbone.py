@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from detectron2.config import configurable
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
-from detectron2.utils.file_io import PathManager
+
+from ...weights.loading import load_weights
 
 STRIDES = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
 
@@ -59,8 +60,10 @@ class TimmBackbone(Backbone):
         full_model = self.model.state_dict().keys()
         self.indices = _feature_indices(self.model, model_name)
         self.model.prune_intermediate_layers(self.indices, prune_norm=True, prune_head=True)
+        self.unused_names = full_model - self.model.state_dict().keys()  # the head's and the last norm's
         if weights:
-            _load_weights(self.model, model_name, weights, may_be_left=full_model - self.model.state_dict().keys())
+            load_weights(self.model, weights, key="MODEL.TIMM.WEIGHTS", name=model_name, may_be_left=self.unused_names,
+                         rename=lambda state_dict: fit_state_dict(state_dict, self.model))
         for module in self.model.modules():
             if isinstance(module, DropPath) and not drop_path_rate:
                 module.drop_prob = 0.0  # timm's default for Swin is 0.1
@@ -176,24 +179,3 @@ def fit_state_dict(state_dict, model):
         return rename(dict(state_dict), model)
     except Exception:  # tripped over a name it does not know, which a comparison with the model's names shows
         return state_dict
-
-
-def _load_weights(model, name, weights, may_be_left):
-    """Loads a file that must hold all weights of `model`, and beside them none but `may_be_left`, e.g. of a head."""
-    try:
-        state_dict = timm.models.load_state_dict(PathManager.get_local_path(weights))
-    except Exception as error:  # torch, safetensors and timm have several; the reader needs the file's name
-        raise ValueError(f"MODEL.TIMM.WEIGHTS {weights}: not readable ({type(error).__name__}: {error})") from error
-    found, expected = fit_state_dict(state_dict, model), model.state_dict()
-    shapes = {key: (list(found[key].shape), list(value.shape)) for key, value in expected.items() if key in found}
-    counters = {key for key in expected if key.endswith("num_batches_tracked")}  # older files have none
-    problems = {
-        "missing": expected.keys() - found.keys() - counters,
-        "unexpected": found.keys() - expected.keys() - may_be_left,
-        "of another shape": [f"{key} {was} for {wanted}" for key, (was, wanted) in shapes.items() if was != wanted],
-    }
-    if any(problems.values()):
-        told = [f"{len(keys)} {kind}: {', '.join(sorted(keys)[:5])}" for kind, keys in problems.items() if keys]
-        told.insert(0, f"{len(shapes)} of its {len(expected)} weights found")
-        raise ValueError(f"MODEL.TIMM.WEIGHTS {weights}: does not fit {name}: {'; '.join(told)}")
-    model.load_state_dict({key: found[key] for key in shapes}, strict=False)

@@ -1,0 +1,145 @@
+"""Reading weights in any form they are published in, without running what a file may carry."""
+import os
+import re
+import zipfile
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from detectron2.utils.file_io import PathManager
+
+from ..data.safe_pickle import UnsafePickleError, _TensorUnpickler
+
+# Under which a state dict may lie in a checkpoint; the first that is there counts. "ema" is a running average of the
+# weights, which timm prefers too.
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state")
+# What DistributedDataParallel and torch.compile put before every name.
+PREFIXES = r"^((module|_orig_mod)\.)+"
+NUMBERS = "biuf"  # numpy's kinds of dtype: bool, int, unsigned, float
+
+
+class WeightsError(ValueError):
+    """A file of weights cannot be read or does not fit; the message names it."""
+
+
+def read_state_dict(path):
+    """Reads what `torch.save`, safetensors or pickle wrote: `.pth`, `.pt`, `.safetensors`, Detectron2's `.pkl`.
+
+    Args:
+        path (str or PathLike): path or address, opened by Detectron2's PathManager.
+
+    Returns:
+        dict[str, Tensor]: on the CPU. Arrays become tensors; of a checkpoint, only the model's weights are taken.
+
+    Raises:
+        WeightsError: the file is missing, unreadable, holds anything but weights, or asks to run code; nothing of it
+            has been run then.
+    """
+    path = os.fspath(path)
+    try:
+        local_path = PathManager.get_local_path(path)
+        if not os.path.exists(local_path):
+            raise WeightsError("no such file, expected a file of weights")
+        found = _unwrap(_read(local_path))
+        return {re.sub(PREFIXES, "", name): torch.as_tensor(value) for name, value in found.items()}
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+    # torch, safetensors, pickle and downloads have no exception in common; the reader needs the file's name.
+    except Exception as error:
+        raise WeightsError(f"{path}: not a readable file of weights ({_reason(error)})") from error
+
+
+def _read(path):
+    if path.endswith(".safetensors"):
+        return safetensors.torch.load_file(path)
+    if path.endswith(".pkl") and not zipfile.is_zipfile(path):
+        with open(path, "rb") as file:
+            return _WeightsUnpickler(file, encoding="latin1").load()  # in which Python 2 wrote arrays
+    with torch.serialization.safe_globals(_numpy_globals()):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _unwrap(found):
+    """The state dict in a checkpoint, checked."""
+    while isinstance(found, dict):
+        inner = next((found[key] for key in WRAPPERS if isinstance(found.get(key), dict)), None)
+        if inner is None:
+            break
+        found = inner
+    if not isinstance(found, dict) or not found:
+        held = "an empty dict" if found == {} else f"a {type(found).__name__}"
+        raise WeightsError(f"holds {held}, expected a dict of tensors (a state dict)")
+    for name, value in found.items():
+        if not isinstance(name, str) or not isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
+            raise WeightsError(
+                f"holds a {type(value).__name__} at {name!r}, expected a dict of tensors (a state dict)"
+                f" or one under {', '.join(WRAPPERS)}"
+            )
+    return found
+
+
+def _reason(error):
+    """One line; of torch's many paragraphs the second, which says what was found, not how to read it all the same."""
+    paragraphs = [part.strip() for part in str(error).split("\n\n") if part.strip()] or [repr(error)]
+    told = paragraphs[1] if paragraphs[0].startswith("Weights only load failed") and paragraphs[1:] else paragraphs[0]
+    return f"{type(error).__name__}: {told.splitlines()[0]}"
+
+
+def _numpy_globals():
+    """What torch.load needs to rebuild arrays of numbers, which VGGish's PCA parameters are."""
+    reconstruct = np.zeros(1).__reduce__()[0]
+    dtypes = [type(np.dtype(kind)) for kind in ("bool", "int8", "uint8", "int16", "int32", "int64")]
+    dtypes += [type(np.dtype(kind)) for kind in ("float16", "float32", "float64")]
+    return [
+        (reconstruct, "numpy.core.multiarray._reconstruct"),  # where numpy 1 wrote it
+        (reconstruct, "numpy._core.multiarray._reconstruct"),
+        np.ndarray,
+        np.dtype,
+        *dtypes,
+    ]
+
+
+def _empty_array(*_class_shape_and_type):
+    """In place of numpy's `_reconstruct`: what the array's state is then set on."""
+    return np.empty(0, np.int8)
+
+
+def _array_from_buffer(buffer, dtype, shape, order):
+    """In place of numpy's `_frombuffer`, with which pickle's protocol 5 writes arrays."""
+    return np.frombuffer(buffer, dtype).reshape(shape, order=order)
+
+
+def _scalar(dtype, data):
+    """In place of numpy's `scalar`; Python 2 wrote its bytes as text."""
+    return np.frombuffer(data.encode("latin1") if isinstance(data, str) else data, dtype, count=1)[0]
+
+
+def _dtype(name, *align_and_copy):
+    """In place of `numpy.dtype`: of numbers alone."""
+    dtype = np.dtype(name, *align_and_copy) if isinstance(name, str) else None
+    if dtype is None or dtype.kind not in NUMBERS:
+        raise UnsafePickleError(f"an array of {name!r}, expected numbers")
+    return dtype
+
+
+class _WeightsUnpickler(_TensorUnpickler):
+    """Rebuilds torch's tensors and numpy's arrays of numbers, in dicts and lists, and calls nothing else."""
+
+    ALLOWED = {
+        **_TensorUnpickler.ALLOWED,
+        ("numpy", "ndarray"): None,  # only an argument, of `_reconstruct`
+        ("numpy", "dtype"): _dtype,
+        **{(f"numpy.{core}.{module}", name): function
+           for core in ("core", "_core")  # of numpy 1 and 2
+           for module, name, function in (("multiarray", "_reconstruct", _empty_array),
+                                          ("multiarray", "scalar", _scalar),
+                                          ("numeric", "_frombuffer", _array_from_buffer))},
+    }
+
+    def find_class(self, module, name):
+        if (module, name) not in self.ALLOWED:
+            raise UnsafePickleError(
+                f"forbidden global {module}.{name}: expected a pickle that rebuilds tensors and arrays and nothing else"
+            )
+        return self.ALLOWED[module, name]
