@@ -20,7 +20,8 @@ import sys
 from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 from transavs import add_transavs_config
-from transavs.weights.conversion import convert, merge, write_checkpoint
+from transavs.config import forget_part_weights
+from transavs.conversion.checkpoint import convert, merge, write_checkpoint
 from transavs.weights.reading import WeightsError
 
 CONFIG_KEY = r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+"
@@ -56,9 +57,8 @@ def build(args):
     add_transavs_config(cfg)
     cfg.merge_from_file(args.config_file)
     cfg.merge_from_list(args.opts)
-    # FREEZE changes no name; without WEIGHTS it would warn.
-    cfg.merge_from_list(["MODEL.DEVICE", "cpu", "MODEL.TIMM.PRETRAINED", False, "MODEL.TIMM.WEIGHTS", "",
-                         "MODEL.AUDIO_BACKBONE.WEIGHTS", "", "MODEL.AUDIO_BACKBONE.FREEZE", False])
+    forget_part_weights(cfg)
+    cfg.MODEL.DEVICE = "cpu"
     return build_model(cfg)
 
 

@@ -111,3 +111,18 @@ def test_mixed_precision_is_of_the_config(small_cfg, monkeypatch, tmp_path, name
 def test_an_unknown_precision_names_the_key(small_cfg):
     with pytest.raises(ValueError, match="SOLVER.AMP.PRECISION is 'int8', expected one of: float16, bfloat16"):
         AVSTrainer(small_cfg("SOLVER.AMP.PRECISION", "int8"))
+
+
+@pytest.mark.parametrize("freeze, in_checkpoint, warns", [(True, False, True), (True, True, False), (False, False, False)])
+def test_a_frozen_audio_backbone_without_weights_is_told(small_cfg, monkeypatch, tmp_path, caplog, freeze, in_checkpoint,
+                                                         warns):
+    cfg = small_cfg("OUTPUT_DIR", str(tmp_path), "MODEL.AUDIO_BACKBONE.FREEZE", freeze)
+    weights = AVSTrainer.build_model(cfg).state_dict()
+    if not in_checkpoint:
+        weights = {name: value for name, value in weights.items() if not name.startswith("audio_backbone.")}
+    torch.save({"model": weights}, tmp_path / "start.pth")
+    cfg.MODEL.WEIGHTS = str(tmp_path / "start.pth")
+    monkeypatch.setattr(AVSTrainer, "build_train_loader", classmethod(lambda cls, cfg: []))
+    with caplog.at_level("WARNING"):
+        AVSTrainer(cfg).resume_or_load(resume=False)
+    assert any("RANDOM WEIGHTS THAT WILL NEVER TRAIN" in record.getMessage() for record in caplog.records) == warns

@@ -1,5 +1,3 @@
-import logging
-
 import numpy as np
 import pytest
 import torch
@@ -88,20 +86,6 @@ def test_frozen_backbone_has_no_gradient_and_stays_in_evaluation_mode():
     assert not backbone(make_log_mel(2).requires_grad_()).requires_grad
     assert not any(parameter.requires_grad for parameter in backbone.parameters())
     assert all(torch.equal(before[key], value) for key, value in backbone.state_dict().items())
-
-
-def test_frozen_without_weights_warns(caplog):
-    with caplog.at_level(logging.WARNING):
-        build_audio_backbone(make_cfg("TimmAudioBackbone", FREEZE=True))
-    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert "MODEL.AUDIO_BACKBONE.WEIGHTS is empty" in record.getMessage()
-
-
-def test_trainable_or_with_weights_does_not_warn(caplog, checkpoint):
-    with caplog.at_level(logging.WARNING):
-        build_audio_backbone(make_cfg("TimmAudioBackbone", FREEZE=False))
-        build_audio_backbone(make_cfg("VGGish", FREEZE=True, WEIGHTS=checkpoint))
-    assert not caplog.records
 
 
 @pytest.mark.parametrize("model_name, output_dim", [("resnet10t", 512), ("mobilenetv3_small_050", 1024)])

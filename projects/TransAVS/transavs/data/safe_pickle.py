@@ -37,7 +37,7 @@ def load_tensor(path):
         raise UnsafePickleError(f"{path}: the file is empty (0 bytes), expected a pickled tensor")
     try:
         with open(path, "rb") as file:
-            found = _TensorUnpickler(file).load()
+            found = TensorUnpickler(file).load()
     except UnsafePickleError as error:
         raise UnsafePickleError(f"{path}: {error}") from None
     # A broken pickle may raise nearly anything; whatever it is, the reader needs the file's name.
@@ -79,7 +79,7 @@ def _encode_latin1(text, encoding):
     return text.encode("latin1")
 
 
-class _TensorUnpickler(pickle.Unpickler):
+class TensorUnpickler(pickle.Unpickler):
     ALLOWED = {
         ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
         ("torch.storage", "_load_from_bytes"): _load_storage,

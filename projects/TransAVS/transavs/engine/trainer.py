@@ -42,6 +42,18 @@ class AVSTrainer(DefaultTrainer):
         if cfg.SOLVER.AMP.ENABLED:
             self._trainer.precision = AMP_PRECISIONS[cfg.SOLVER.AMP.PRECISION]
 
+    def resume_or_load(self, resume=True):
+        """DefaultTrainer's; it warns where a frozen audio backbone is left with random weights."""
+        parameter = next(self.checkpointer.model.audio_backbone.parameters())
+        before = parameter.clone()
+        super().resume_or_load(resume)
+        audio = self.cfg.MODEL.AUDIO_BACKBONE
+        if audio.FREEZE and not audio.WEIGHTS and torch.equal(parameter, before):
+            logging.getLogger(__name__).warning(
+                "MODEL.AUDIO_BACKBONE.FREEZE is on, but neither MODEL.AUDIO_BACKBONE.WEIGHTS nor MODEL.WEIGHTS has weights "
+                "for it: %s HAS RANDOM WEIGHTS THAT WILL NEVER TRAIN. Give weights or set FREEZE to False.", audio.NAME
+            )
+
     @classmethod
     def build_train_loader(cls, cfg):
         # Not filtered by annotations: a clip in which nothing sounds teaches as much.

@@ -9,7 +9,7 @@ import torch
 
 from detectron2.utils.file_io import PathManager
 
-from ..data.safe_pickle import UnsafePickleError, _TensorUnpickler
+from ..data.safe_pickle import UnsafePickleError, TensorUnpickler
 
 # Under which a state dict may lie in a checkpoint; the first that is there counts. "ema" is a running average of the
 # weights, which timm prefers too.
@@ -123,11 +123,11 @@ def _dtype(name, *align_and_copy):
     return dtype
 
 
-class _WeightsUnpickler(_TensorUnpickler):
+class _WeightsUnpickler(TensorUnpickler):
     """Rebuilds torch's tensors and numpy's arrays of numbers, in dicts and lists, and calls nothing else."""
 
     ALLOWED = {
-        **_TensorUnpickler.ALLOWED,
+        **TensorUnpickler.ALLOWED,
         ("numpy", "ndarray"): None,  # only an argument, of `_reconstruct`
         ("numpy", "dtype"): _dtype,
         **{(f"numpy.{core}.{module}", name): function

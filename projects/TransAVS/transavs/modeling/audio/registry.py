@@ -1,15 +1,11 @@
 """The registry of audio backbones, and what all of them share."""
 
-import logging
-
 import torch
 from detectron2.utils.registry import Registry
 from torch import nn
 
 from ...weights.loading import load_weights
 from ..registries import registered
-
-logger = logging.getLogger(__name__)
 
 AUDIO_BACKBONE_REGISTRY = Registry("AUDIO_BACKBONE")
 AUDIO_BACKBONE_REGISTRY.__doc__ = """
@@ -68,13 +64,6 @@ class AudioBackbone(nn.Module):
             load_weights(self, weights, key="MODEL.AUDIO_BACKBONE.WEIGHTS")
         if not freeze:
             return
-        if not weights:
-            logger.warning(
-                "MODEL.AUDIO_BACKBONE.FREEZE is on but MODEL.AUDIO_BACKBONE.WEIGHTS is empty: %s HAS RANDOM WEIGHTS "
-                "THAT WILL NEVER TRAIN, unless a checkpoint of the whole model brings its own. Give WEIGHTS or set "
-                "FREEZE to False.",
-                type(self).__name__,
-            )
         self.requires_grad_(False)
         self.frozen = True
         self.eval()

@@ -1,0 +1,1 @@
+"""Published weights of parts of the model made into a checkpoint of it."""
