@@ -16,7 +16,7 @@ def list_scenes(*scenes):
     return [
         {"video_id": f"v{index}", "audio_file_name": f"{index}.wav", "objects": list(scene)}
         for index, scene in enumerate(scenes)
-    ]
+    ]  # as in MS3, without a category
 
 
 @pytest.mark.parametrize("categories", ["aabbccccd", "ab", "aabb", "abcdefg", "aaab", [None] * 7])
@@ -49,6 +49,14 @@ def test_an_offscreen_sound_is_of_a_clip_without_any_of_the_objects(scenes):
     assert clips == list_scenes(*scenes)  # left as they were
 
 
+def test_of_an_s4_clip_only_the_category_is_heard():
+    clips = [{**clip, "category": clip["objects"][0]} for clip in list_scenes("ab", "bac", "cab", "d")]
+    first = replace_audio(clips, "offscreen")[0]
+    assert first["audio_file_name"] in ("2.wav", "3.wav")  # "cab" shows a and b too, but c is all that sounds in it
+    three = [{**clip, "category": clip["objects"][0]} for clip in list_scenes("ab", "bc", "ca")]
+    assert [clip["audio_file_name"] for clip in replace_audio(three, "offscreen")] == ["2.wav", "0.wav", "1.wav"]
+
+
 def test_offscreen_sounds_come_from_all_clips_that_fit():
     found = replace_audio(list_scenes(*"aaaaaaaaaabbbbbbbbbb"), "offscreen")
     assert len({clip["audio_file_name"] for clip in found}) > 8
@@ -76,5 +84,5 @@ def test_offscreen_needs_to_know_what_a_clip_shows():
 
 
 def test_offscreen_needs_a_clip_without_the_objects():
-    with pytest.raises(ValueError, match=r"every clip shows one of clip v2's objects \(a, b\)"):
+    with pytest.raises(ValueError, match=r"in every clip one of clip v2's objects may sound \(a, b\)"):
         replace_audio(list_scenes("a", "b", "ab"), "offscreen")

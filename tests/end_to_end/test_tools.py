@@ -57,7 +57,7 @@ def test_the_benchmark_writes_what_configs_cost(run_script, tmp_path):
     ]
     for row in rows:
         numbers = [float(cell) for cell in row[2:]]
-        assert all(number > 0 for number in numbers) and numbers[4] > 1  # the model costs more than its backbone
+        assert all(number > 0 for number in numbers)
         assert numbers[5] == pytest.approx(1 / numbers[3], rel=0.02)  # clips a second
 
 

@@ -133,6 +133,10 @@ def _add_datasets_and_test(cfg):
     cfg.DATASETS.VAL = ()
     cfg.TEST.MASK_THRESHOLD = 0.5  # a pixel sounds where p x m exceeds it (eq. 14)
     cfg.TEST.F_BETA_SQUARED = 0.3  # of the F-score (eq. 17), as in AVSBench's scorer
-    # Which sound a test clip gets: "original", "silence", "noise", "shuffled" (another clip's), or "offscreen" (of a clip
-    # that shows none of its objects).
+    # Which sound a test clip gets: "original", "silence", "noise", "shuffled" (another clip's), or "offscreen" (of
+    # objects that are not in the picture).
     cfg.TEST.AUDIO = "original"
+    # Long videos are seen in windows of NUM_FRAMES seconds. Whole seconds that one shares with the next; there the maps
+    # are averaged, all alike ("average") or those of seconds nearer a window's middle counting more ("triangle").
+    cfg.TEST.WINDOW_OVERLAP = 0
+    cfg.TEST.WINDOW_BLENDING = "average"

@@ -23,8 +23,9 @@ def replace_audio(dataset_dicts, mode):
     """Gives each clip the sound of another one where `TEST.AUDIO` is "shuffled" or "offscreen".
 
     "shuffled": no clip keeps its own sound, each sound is used once, and, as far as their numbers allow, none goes to a
-    clip of its own category; but it may be that of a silent object in the picture. "offscreen": the sound of a clip that
-    has no object in common with this one. The exchange is the same in every run.
+    clip of its own category; but it may be that of a silent object in the picture. "offscreen": a sound that
+    nothing in the picture makes, of a clip whose category, or, in MS3, none of whose objects is seen here. The exchange is
+    the same in every run.
 
     Args:
         dataset_dicts (list[dict]): clips; they are not changed.
@@ -35,7 +36,7 @@ def replace_audio(dataset_dicts, mode):
 
     Raises:
         AudioModeError: an unknown mode; "shuffled" with fewer than two clips; "offscreen" where a clip's objects are not
-            known, or every other clip shows one of them.
+            known, or every sound may be one of theirs.
     """
     check_audio_mode(mode)
     if mode == "shuffled":
@@ -67,20 +68,22 @@ def _shuffled_donors(clips):
 
 
 def _offscreen_donors(clips):
-    """Returns: for each clip another one without any of its objects; a sound may be used more than once."""
+    """Returns: for each clip another one that none of its objects sounds in; a sound may be used more than once."""
     for clip in clips:
         if not clip.get("objects"):
             raise AudioModeError(
                 f"TEST.AUDIO is 'offscreen', but what clip {clip['video_id']} shows is not known: expected `objects` in "
                 "the dataset dict, which a column of that name in the dataset's csv gives"
             )
+    # An S4 clip's category is all that sounds in it; in MS3 any object may.
+    heard = [{other["category"]} if "category" in other else set(other["objects"]) for other in clips]
     generator, donors = random.Random(SEED), []
     for clip in clips:
-        strangers = [other for other in clips if set(other["objects"]).isdisjoint(clip["objects"])]
+        strangers = [other for other, objects in zip(clips, heard) if objects.isdisjoint(clip["objects"])]
         if not strangers:
             raise AudioModeError(
-                f"TEST.AUDIO is 'offscreen', but every clip shows one of clip {clip['video_id']}'s objects "
-                f"({', '.join(clip['objects'])}): expected at least one that shows none"
+                f"TEST.AUDIO is 'offscreen', but in every clip one of clip {clip['video_id']}'s objects may sound "
+                f"({', '.join(clip['objects'])}): expected at least one clip without"
             )
         donors.append(generator.choice(strangers))
     return donors
