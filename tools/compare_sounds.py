@@ -32,7 +32,6 @@ def parse_arguments():
     parser = default_argument_parser()
     parser.description, parser.epilog = __doc__, None
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--sounds", nargs="+", choices=AUDIO_MODES, default=AUDIO_MODES, help="default: all")
     return parser.parse_args()
 
 
@@ -63,10 +62,10 @@ def draw_bars(results, title, path):
     plt.close(figure)
 
 
-def compare(cfg, model, dataset, sounds, folder):
+def compare(cfg, model, dataset, folder):
     """Scores every sound, draws the bars. Returns: the table, GitHub Markdown."""
     results, left_out = {}, []
-    for sound in sounds:
+    for sound in AUDIO_MODES:
         try:
             results[sound] = score(cfg, model, dataset, sound, folder)
         except AudioModeError as error:  # what AVSBench's MS3 clips show is not known
@@ -88,7 +87,7 @@ def main():
     DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     folder = Path(cfg.OUTPUT_DIR) / "sounds"
     folder.mkdir(parents=True, exist_ok=True)
-    tables = [compare(cfg, model, dataset, args.sounds, folder) for dataset in cfg.DATASETS.TEST]
+    tables = [compare(cfg, model, dataset, folder) for dataset in cfg.DATASETS.TEST]
     (folder / "sounds.md").write_text("\n\n".join(tables) + "\n", encoding="utf-8")
     print("\n" + "\n\n".join(tables) + f"\n\nTables and pictures: {folder}")
 
