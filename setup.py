@@ -21,9 +21,13 @@ setup(
         "opencv-python-headless",
         "soundfile",
         "resampy",
+        "av>=18",
+        "tqdm",
+        "pillow",
         "fvcore",
         "pycocotools",
         "tabulate",
         "matplotlib",
     ],
+    extras_require={"onnx": ["onnx", "onnxscript", "onnxruntime"]},  # tools/export_model.py --format onnx
 )

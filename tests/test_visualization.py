@@ -1,6 +1,8 @@
 """Pictures: what is drawn where, in which colours, at which size; and the tool that draws an evaluation's results."""
 import importlib.util
 import json
+import re
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +10,13 @@ import pytest
 import soundfile
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.structures import Instances
 from PIL import Image
 from transavs import visualization
 from transavs.evaluation import AVSEvaluator
-from transavs.visualization import ClipPicture
+from transavs.visualization import ClipPicture, clips
+from transavs.visualization.canvas import GAP
+from transavs.visualization.masks import INSTANCE_COLORS, instance_color
 
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "visualize_results.py"
 GREY = 120
@@ -36,6 +41,19 @@ def picture(num_frames=3, size=24, **changes):
         mask[4:16, 4:16] = True
     waveform = np.sin(np.arange(num_frames * 800) / 5).astype(np.float32)
     return ClipPicture(**{**dict(frames=frames, masks=masks, predictions=masks, waveform=waveform, rate=800), **changes})
+
+
+def texts_of(pdf):
+    """What a PDF writes as text, a string for each piece."""
+    streams = re.findall(rb"/FlateDecode.*?stream\r?\n(.*?)\r?\nendstream", pdf, re.S)
+    page = next(stream for stream in map(zlib.decompress, streams) if b"\nBT\n" in stream)
+    pieces = [b"".join(re.findall(rb"\((.*?)\)", shown)) for shown in re.findall(rb"\nBT\n(.*?)\nET\n", page, re.S)]
+    return [piece.decode("utf-16-be") for piece in pieces]
+
+
+def instances_of(*masks, queries=None, scores=None):
+    fields = {"pred_masks": torch.stack(masks), "scores": torch.tensor(scores or [0.9] * len(masks))}
+    return Instances(tuple(masks[0].shape), query_index=torch.tensor(queries or range(len(masks))), **fields)
 
 
 def has_color(image, color, tolerance=0):
@@ -131,7 +149,7 @@ def test_clip_figure_shows_truth_and_prediction_in_their_colours():
 def test_clip_figure_widens_with_the_frames_and_shrinks_without_sound():
     shape = visualization.figure_to_array(visualization.clip_figure(picture(), cell=96)).shape
     longer = visualization.figure_to_array(visualization.clip_figure(picture(num_frames=5), cell=96)).shape
-    assert longer == (shape[0], shape[1] + 2 * (96 + visualization.GAP), 3)
+    assert longer == (shape[0], shape[1] + 2 * (96 + GAP), 3)
     silent = visualization.figure_to_array(visualization.clip_figure(picture(waveform=None), cell=96)).shape
     assert silent[0] < shape[0] and silent[1] == shape[1]
 
@@ -148,8 +166,8 @@ def test_frames_of_any_size_and_shape_fit_the_cells():
         frames = [np.zeros((height, width, 3), dtype=np.uint8)] * 2
         masks = [np.ones((height, width), dtype=bool)] * 2
         clip = ClipPicture(frames, masks, masks)
-        expected = 2 * round(width * 80 / height) + visualization.GAP
-        assert visualization._strips(clip, 80)[0].shape == (80, expected, 3)
+        expected = 2 * round(width * 80 / height) + GAP
+        assert clips._strips(clip, 80)[0].shape == (80, expected, 3)
 
 
 def test_results_sheet_has_a_block_for_each_clip():
@@ -160,11 +178,108 @@ def test_results_sheet_has_a_block_for_each_clip():
     assert (four.shape[0] - three.shape[0]) * 2 == three.shape[0] - one.shape[0] > 200
 
 
+def test_qualitative_figure_puts_clips_side_by_side():
+    one = visualization.figure_to_array(visualization.clip_figure(picture(), cell=80))
+    two = visualization.figure_to_array(visualization.qualitative_figure([picture(), picture(num_frames=2)], cell=80))
+    assert two.shape[0] == one.shape[0]
+    assert np.array_equal(two[:, : one.shape[1] - 30], one[:, :-30])  # the first clip stands where it stands alone
+    assert two.shape[1] - one.shape[1] == 30 + 2 * 80 + GAP
+    assert has_color(two[:, one.shape[1] :], visualization.PREDICTION_COLOR)
+
+
+def test_a_pdf_has_its_text_as_text_and_is_the_same_each_time(tmp_path):
+    figure = visualization.clip_figure(picture(title="clip $7", subtitle="guitar", jaccard=0.5), cell=40, detail=2)
+    for name in ("a.pdf", "b.pdf"):
+        visualization.save_figure(figure, tmp_path / name)
+    written = (tmp_path / "a.pdf").read_bytes()
+    assert written.startswith(b"%PDF") and written == (tmp_path / "b.pdf").read_bytes()
+    texts = texts_of(written)
+    assert {"frame", "ground truth", "prediction", "sound", "clip $7", "guitar  ·  J 50.0", "0 s", "3 s"} <= set(texts)
+    assert b"/FontFile2" in written  # TrueType, not the Type 3 that conferences refuse
+    # Rows of frames, with twice the pixels that they take at 100 a inch.
+    assert len(re.findall(rb"/Subtype /Image\b", written)) == 3
+    assert len(re.findall(rb"/Height 80\b", written)) == 3
+
+
+def test_a_png_has_the_pixels_of_the_figure(tmp_path):
+    figure = visualization.clip_figure(picture(), cell=40)
+    visualization.save_figure(figure, tmp_path / "a.png")
+    written = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))
+    assert np.array_equal(written, visualization.figure_to_array(figure))
+
+
 def test_pictures_need_clips_and_as_many_masks_as_frames():
     with pytest.raises(ValueError, match="at least one clip"):
         visualization.results_sheet([])
+    with pytest.raises(ValueError, match="qualitative_figure needs at least one clip"):
+        visualization.qualitative_figure([])
     with pytest.raises(ValueError, match=r"clip 'odd': .* got \[3, 1, 3\]"):
         picture(title="odd", masks=[None])
+
+
+# Instances
+
+
+def ring():
+    """A square of 40 pixels with a hole of 20 in a frame of 64: bool [64, 64]."""
+    mask = torch.zeros(64, 64, dtype=torch.bool)
+    mask[20:60, 12:52] = True
+    mask[30:50, 22:42] = False
+    return mask
+
+
+def test_instances_are_coloured_inside_and_outlined_and_their_holes_stay_free():
+    frame = np.full((64, 64, 3), GREY, dtype=np.uint8)
+    image = visualization.draw_instances(frame, instances_of(ring()), scale=4)
+    assert image.shape == (256, 256, 3)
+    blended = np.float32(INSTANCE_COLORS[0]) * 0.5 + GREY * 0.5
+    assert np.abs(image[4 * 55, 4 * 16 : 4 * 20] - blended).max() <= 1
+    assert (image[4 * 40, 4 * 25 : 4 * 40] == GREY).all()  # the hole
+    assert (image[4 * 61 :] == GREY).all() and (image[:, : 4 * 11] == GREY).all()
+    for row, columns in ((4 * 56, slice(4 * 12, 4 * 13)), (4 * 40, slice(4 * 21, 4 * 23))):  # outer and inner border
+        assert np.abs(image[row, columns].astype(int) - INSTANCE_COLORS[0]).max(axis=-1).min() < 40
+
+
+def test_an_instances_colour_goes_by_its_query():
+    left, right = torch.zeros(64, 64, dtype=torch.bool), torch.zeros(64, 64, dtype=torch.bool)
+    left[30:60, 4:28], right[30:60, 36:60] = True, True
+    frame = np.zeros((64, 64, 3), dtype=np.uint8)
+    image = visualization.draw_instances(frame, instances_of(left, right, queries=[3, 8]), scale=1)
+    for column, query in ((15, 3), (48, 8)):
+        assert np.abs(image[50, column] - np.float32(instance_color(query)) / 2).max() <= 2
+    assert instance_color(3) != instance_color(8) and instance_color(8) == instance_color(1)
+
+
+def test_an_instances_score_is_written_above_its_largest_part():
+    frame = np.full((64, 64, 3), GREY, dtype=np.uint8)
+    mask = ring()
+    mask[2:4, 60:62] = True  # a speck elsewhere
+    images = [visualization.draw_instances(frame, instances_of(mask, scores=[score]), scale=4) for score in (0.87, 0.11)]
+    changed = (images[0] != images[1]).any(axis=-1)
+    assert changed[4 * 10 : 4 * 22, 4 * 20 : 4 * 44].any()
+    changed[4 * 10 : 4 * 22, 4 * 20 : 4 * 44] = False
+    assert not changed.any()
+
+
+def test_classes_are_named_where_there_are_several():
+    frame, found = np.full((64, 64, 3), GREY, dtype=np.uint8), instances_of(ring())
+    found.pred_classes = torch.tensor([1])
+    metadata = MetadataCatalog.get("__visualization_classes").set(thing_classes=["sounding"])
+    plain = visualization.draw_instances(frame, found)
+    assert plain.shape == (320, 320, 3)  # small frames are enlarged until their text can be read
+    found.pred_classes = torch.tensor([0])
+    assert np.array_equal(visualization.draw_instances(frame, found, metadata), plain)
+    MetadataCatalog.remove("__visualization_classes")
+    metadata = MetadataCatalog.get("__visualization_classes").set(thing_classes=["dog", "drum"])
+    assert not np.array_equal(visualization.draw_instances(frame, found, metadata), plain)
+    MetadataCatalog.remove("__visualization_classes")
+
+
+def test_a_frame_without_instances_stays_as_it_is():
+    frame = np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)
+    assert np.array_equal(visualization.draw_instances(frame, instances_of(ring())[[]], scale=1), frame)
+    with pytest.raises(ValueError, match=r"mask must be \[32, 32\] as its frame, got \[64, 64\]"):
+        visualization.draw_instances(frame[:32, :32], instances_of(ring()))
 
 
 # The tool
@@ -215,10 +330,14 @@ def test_tool_draws_each_clip_and_one_sheet(tool, evaluated, tmp_path, capsys):
     output = tmp_path / "pictures"
     arguments = ["--dataset", name, "--predictions", str(predictions), "--output", str(output)]
     tool.main([*arguments, "--num-clips", "2"])
-    assert sorted(path.name for path in output.iterdir()) == ["clip0.png", "clip1.png", "results.png"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "clip0.png", "clip1.png", "qualitative.png", "results.png"
+    ]
     assert "results.png" in capsys.readouterr().out
-    tool.main([*arguments, "--video-id", "clip2"])
-    assert (output / "clip2.png").exists()
+    tool.main([*arguments, "--video-id", "clip2", "--format", "pdf"])
+    for figure in ("clip2.pdf", "qualitative.pdf", "results.pdf"):
+        assert "clip2" in texts_of((output / figure).read_bytes())
+    assert not (output / "clip2.png").exists()
 
 
 def test_tool_computes_the_clips_jaccard_from_the_file(tool, evaluated):

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Draws what a model predicted: a picture a clip, and `results.png` with a row a clip.
+"""Draws what a model predicted: a picture a clip, `results` with a row a clip, and `qualitative` as in the paper.
 
     python tools/visualize_results.py --dataset stamps_s4_test \
-        --predictions output/inference/predictions.json --output output/pictures
+        --predictions output/inference/predictions.json --output output/pictures --format png pdf
 
 Each shows the frames, the ground truth and the prediction, with the waveform under them. The predictions are those that
-`AVSEvaluator` writes; the J in the pictures is computed from them.
+`AVSEvaluator` writes; the J in the pictures is computed from them. `qualitative` has the first two of the clips side by
+side. A PDF is for papers: its text is text, its waveforms are lines.
 """
 import argparse
 import json
@@ -16,15 +17,16 @@ from pathlib import Path
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.detection_utils import read_image
-from PIL import Image
 from transavs.data import AVSDatasetError
 from transavs.data.audio import AudioError, read_waveform
 from transavs.data.mapper import read_mask
 from transavs.evaluation.avs_evaluator import decode_mask
 from transavs.evaluation.metrics import jaccard
-from transavs.visualization import ClipPicture, clip_figure, figure_to_array, results_sheet
+from transavs.visualization import FORMATS, ClipPicture, clip_figure, qualitative_figure, results_sheet, save_figure
 
-SHEET_NAME = "results.png"
+SHEET_NAME, QUALITATIVE_NAME = "results", "qualitative"
+QUALITATIVE_CLIPS = 2  # side by side, as many as fit a page's width
+DETAIL = {"png": 1, "pdf": 2}  # a PDF's frames are drawn larger than they are shown, since it can be magnified
 
 
 class UsageError(ValueError):
@@ -38,6 +40,7 @@ def parse_args(arguments=None):
     parser.add_argument("--output", required=True, help="folder for the pictures")
     parser.add_argument("--num-clips", type=int, default=8, help="clips to draw, evenly spread over the dataset")
     parser.add_argument("--video-id", nargs="+", help="draw these clips instead")
+    parser.add_argument("--format", nargs="+", choices=FORMATS, default=["png"], help="default: png")
     return parser.parse_args(arguments)
 
 
@@ -51,9 +54,10 @@ def main(arguments=None):
     pictures = []
     for video_id in chosen:
         pictures.append(make_picture(clips[video_id], predictions[video_id]))
-        save(clip_figure(pictures[-1]), output / f"{video_id.replace(os.sep, '_')}.png")
-    save(results_sheet(pictures), output / SHEET_NAME)
-    print(f"Wrote {len(pictures)} clips and {output / SHEET_NAME}")
+        save(clip_figure, pictures[-1], output / video_id.replace(os.sep, "_"), args.format)
+    save(qualitative_figure, pictures[:QUALITATIVE_CLIPS], output / QUALITATIVE_NAME, args.format)
+    save(results_sheet, pictures, output / SHEET_NAME, args.format)
+    print(f"Wrote {len(pictures)} clips and {output / SHEET_NAME}.{args.format[0]}")
 
 
 def load_dataset(name):
@@ -124,8 +128,10 @@ def make_picture(clip, predicted_frames):
     )
 
 
-def save(figure, path):
-    Image.fromarray(figure_to_array(figure)).save(path)
+def save(draw, pictures, path, formats):
+    """Draws and writes a figure in each format, the format being its suffix."""
+    for suffix in formats:
+        save_figure(draw(pictures, detail=DETAIL[suffix]), f"{path}.{suffix}")
 
 
 if __name__ == "__main__":

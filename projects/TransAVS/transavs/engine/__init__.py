@@ -1,2 +1,2 @@
-from .predictor import AVSPredictor
+from .predictor import AVSPredictor, FrameResult
 from .trainer import AVSTrainer

@@ -1,26 +1,56 @@
-"""Segments what sounds in a clip, from arrays."""
+"""Segments what sounds in a video, from its file or from arrays."""
+import itertools
+import logging
+import os
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import MetadataCatalog
-from detectron2.data.transforms import AugmentationList, AugInput, ResizeShortestEdge
+from detectron2.data.transforms import AugInput, AugmentationList, ResizeShortestEdge
 from detectron2.modeling import build_model
+from detectron2.structures import Instances
+from detectron2.utils.logger import log_first_n
 
 from ..config import forget_part_weights
-from ..data.audio import log_mel_examples
+from ..data.audio import SAMPLE_RATE, log_mel_examples, silent_examples
+from ..video import VideoReader, exact_rate
+
+logger = logging.getLogger(__name__)
+BLENDINGS = ("average", "triangle")
+
+
+@dataclass
+class FrameResult:
+    """What sounds in one frame.
+
+    Args:
+        time (float): seconds; where in the video the frame stands.
+        frame (ndarray): uint8 [H, W, 3], RGB.
+        sem_seg (Tensor): float32 [NUM_CLASSES, H, W], probabilities, on the CPU.
+        instances (Instances): `pred_masks`, `scores`, `pred_classes`, `query_index`, on the CPU. Where windows overlap,
+            they are of the window in whose middle the frame is the most, as the queries of two do not correspond.
+    """
+
+    time: float
+    frame: np.ndarray
+    sem_seg: torch.Tensor
+    instances: Instances
 
 
 class AVSPredictor:
-    """A trained model, ready for clips: one frame a second and their sound.
+    """A trained model, ready for videos of any length, size and frame rate, with or without sound.
 
-    It loads `cfg.MODEL.WEIGHTS` and runs on `cfg.MODEL.DEVICE`. For a single frame without sound Detectron2's own
-    `DefaultPredictor` works as well.
+    It loads `cfg.MODEL.WEIGHTS` and runs on `cfg.MODEL.DEVICE`. The model sees windows of T (5) seconds, the last one
+    padded with silence; `cfg.TEST.WINDOW_OVERLAP` and `WINDOW_BLENDING` tell how they overlap. A frame at the time t in
+    [k, k + 1) is one of second k, as in training.
 
     Example:
         >>> predictor = AVSPredictor(cfg)
-        >>> result = predictor(frames, waveform, sample_rate)
-        >>> sounding = result["sem_seg"][:, 0] > cfg.TEST.MASK_THRESHOLD  # F H W
+        >>> for result in predictor.stream("street.mp4"):
+        ...     sounding = result.sem_seg[0] > cfg.TEST.MASK_THRESHOLD  # H W, at result.time
     """
 
     def __init__(self, cfg):
@@ -33,44 +63,206 @@ class AVSPredictor:
             self.metadata = MetadataCatalog.get(cfg.DATASETS.TEST[0])
         self.resize = ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
 
-    @torch.no_grad()
-    def __call__(self, frames, waveform=None, sample_rate=None):
-        """
+    def __call__(self, video, waveform=None, sample_rate=None, fps=1):
+        """The whole video at once.
+
         Args:
-            frames (sequence[ndarray]): F frames, uint8 [H, W, 3], RGB, all of one size; F at most T (5). Frame i shows
-                second i of the sound.
-            waveform (ndarray): the sound, float [samples] in [-1, 1]; None is silence.
+            video (str, PathLike or sequence[ndarray]): a video file; or F frames, uint8 [H, W, 3], RGB, of one size.
+            waveform (ndarray): with frames, their sound, float [samples] in [-1, 1]; None is silence.
             sample_rate (int): its samples a second.
+            fps (float or "source"): frames a second. Of a file, so many are segmented, "source" being all. Of given
+                frames, the i-th one stands at i / fps seconds.
 
         Returns:
-            dict: `sem_seg` float32 [F, NUM_CLASSES, H, W], probabilities, and `instances`, F `Instances` with
-            `pred_masks`, `scores`, `pred_classes`, `query_index`.
+            dict: `sem_seg` float32 [F, NUM_CLASSES, H, W], probabilities; `instances`, F `Instances` with `pred_masks`,
+            `scores`, `pred_classes`, `query_index`; `times`, F seconds. All on the CPU.
 
         Raises:
-            ValueError: frames of different sizes, none or too many, or a sound without a sample rate.
+            VideoError: of a file that cannot be read.
+            ValueError: frames of different sizes or none, or a sound without a sample rate.
         """
-        longest = self.cfg.MODEL.TRANSAVS.NUM_FRAMES
+        if isinstance(video, (str, os.PathLike)):
+            if waveform is not None:
+                raise ValueError("a waveform goes with frames; a video file brings its own sound")
+            results = self.stream(video, fps)
+        else:
+            results = self._segment_arrays(video, waveform, sample_rate, exact_rate(fps))
+        # The frames themselves are not kept.
+        parts = [(result.sem_seg, result.instances, result.time) for result in results]
+        sem_seg, instances, times = zip(*parts)
+        return {"sem_seg": torch.stack(sem_seg), "instances": list(instances), "times": list(times)}
+
+    def stream(self, video, fps=1):
+        """One frame's result after the other; memory does not grow with the video's length.
+
+        Args:
+            video (str, PathLike or VideoReader)
+            fps (float or "source"): frames a second to segment; "source" is all of them.
+
+        Returns:
+            iterator[FrameResult]
+
+        Raises:
+            VideoError: at once, or later where the file turns out to be broken.
+        """
+        reader = video if isinstance(video, VideoReader) else VideoReader(video)
+        windows = self._windows(reader.num_seconds(fps))  # checks fps too
+        if not reader.has_audio:
+            logger.warning("%s: has no sound: it is taken as silence.", reader.path)
+        sound = _SlidingSound(reader.audio_blocks(), reader.audio_rate)
+        return self._segment(reader.sample(fps), sound, windows)
+
+    def _segment_arrays(self, frames, waveform, sample_rate, fps):
         frames = [np.asarray(frame) for frame in frames]
         shapes = {frame.shape for frame in frames}
-        if not 1 <= len(frames) <= longest or len(shapes) != 1 or frames[0].shape[2:] != (3,):
-            raise ValueError(f"expected 1 to {longest} frames, all [H, W, 3], found {len(frames)} of {sorted(shapes)}")
+        if not frames or len(shapes) != 1 or frames[0].shape[2:] != (3,):
+            raise ValueError(f"expected 1 or more frames, all [H, W, 3], found {len(frames)} of {sorted(shapes)}")
         if waveform is not None and sample_rate is None:
             raise ValueError("a waveform needs its sample_rate, in samples a second")
+        if waveform is None:
+            log_first_n(logging.WARNING, "An input has no sound: it is taken as silence.", n=1, key="message")
+        elif np.ndim(waveform) != 1:
+            raise ValueError(f"waveform must be mono, [samples], found {list(np.shape(waveform))}")
+        sound = _SlidingSound(iter([] if waveform is None else [np.asarray(waveform)]), sample_rate)
+        timed = [(number / fps, frame) for number, frame in enumerate(frames)]
+        return self._segment(timed, sound, self._windows(int(timed[-1][0]) + 1))
+
+    def _windows(self, num_seconds):
+        keys = self.cfg.TEST
+        return _Windows(num_seconds, self.cfg.MODEL.TRANSAVS.NUM_FRAMES, keys.WINDOW_OVERLAP, keys.WINDOW_BLENDING)
+
+    def _segment(self, timed_frames, sound, windows):
+        """
+        Args:
+            timed_frames (iterable[tuple[Fraction, ndarray]]): seconds, never decreasing, and uint8 [H, W, 3].
+            sound (_SlidingSound)
+            windows (_Windows)
+
+        Yields:
+            FrameResult
+        """
+        timed_frames = iter(timed_frames)
+        features = {}  # of the windows under way, by their first second
+        while chunk := list(itertools.islice(timed_frames, windows.length)):
+            seconds = [int(time) for time, _ in chunk]
+            features = {start: known for start, known in features.items() if start + windows.length > seconds[0]}
+            for start in sorted(set().union(*map(windows.starts_of, seconds)) - set(features)):
+                features[start] = self._audio_features(sound.cut(start, start + windows.length))
+            yield from self._segment_chunk(chunk, seconds, features, windows)
+
+    @torch.no_grad()
+    def _audio_features(self, waveform_and_rate):
+        """F_a of a window, [T, C]: computed once, however many frames are seen with it."""
+        waveform, rate = waveform_and_rate
+        length = self.cfg.MODEL.TRANSAVS.NUM_FRAMES
+        if waveform is None:
+            log_mel = silent_examples(length)
+        else:
+            waveform = torch.as_tensor(waveform, dtype=torch.float32)
+            log_mel = log_mel_examples(waveform, rate, length, resampler=self.cfg.INPUT.AUDIO.RESAMPLER)
+        return self.model.audio_backbone(log_mel.to(self.model.device))
+
+    @torch.no_grad()
+    def _segment_chunk(self, chunk, seconds, features, windows):
+        """Returns: list[FrameResult], of a few frames in all the windows that they lie in."""
+        frames = [frame for _, frame in chunk]
+        images = [self._image(frame) for frame in frames]
         height, width = frames[0].shape[:2]
-        clip = {
-            "images": torch.stack([self._image(frame) for frame in frames]),
-            "frame_indices": torch.arange(len(frames)),
-            "height": height,
-            "width": width,
-        }
-        if waveform is not None:
-            clip["audio_log_mel"] = log_mel_examples(
-                torch.as_tensor(waveform, dtype=torch.float32), sample_rate, longest,
-                resampler=self.cfg.INPUT.AUDIO.RESAMPLER,
-            )
-        return self.model([clip])[0]
+        maps, weights, instances = [0.0] * len(chunk), [0.0] * len(chunk), [None] * len(chunk)
+        heaviest = [0.0] * len(chunk)
+        for start in sorted(features):
+            inside = [number for number, second in enumerate(seconds) if start in windows.starts_of(second)]
+            if not inside:
+                continue
+            output = self.model([{
+                "images": torch.stack([images[number] for number in inside]),
+                "audio_embedding": features[start],
+                "frame_indices": torch.tensor([seconds[number] - start for number in inside]),
+                "height": height,
+                "width": width,
+            }])[0]
+            for number, soft_map, found in zip(inside, output["sem_seg"].cpu(), output["instances"]):
+                weight = windows.weight(seconds[number] - start)
+                maps[number] = maps[number] + weight * soft_map
+                weights[number] += weight
+                nearness = windows.nearness(seconds[number] - start)
+                if nearness > heaviest[number]:
+                    heaviest[number], instances[number] = nearness, found.to("cpu")
+        return [
+            FrameResult(float(time), frame, maps[number] / weights[number], instances[number])
+            for number, (time, frame) in enumerate(chunk)
+        ]
 
     def _image(self, frame):
         image = AugInput(frame if self.cfg.INPUT.FORMAT == "RGB" else frame[:, :, ::-1])
         AugmentationList([self.resize])(image)
         return torch.as_tensor(np.ascontiguousarray(image.image.transpose(2, 0, 1)))
+
+
+class _Windows:
+    """Which windows see a second, and how much each counts. Windows start every `length - overlap` seconds from 0 on,
+    as many as are needed to cover the video.
+
+    Args:
+        num_seconds (int): of the video.
+        length (int): T, seconds of a window.
+        overlap (int): seconds that a window shares with the next.
+        blending (str): of BLENDINGS; "triangle" weighs a second by how near it is to the window's middle.
+    """
+
+    def __init__(self, num_seconds, length, overlap, blending):
+        if not 0 <= overlap < length:
+            raise ValueError(f"TEST.WINDOW_OVERLAP is {overlap}, expected whole seconds from 0 to {length - 1}")
+        if blending not in BLENDINGS:
+            raise ValueError(f"TEST.WINDOW_BLENDING is {blending!r}, expected one of {', '.join(BLENDINGS)}")
+        self.num_seconds, self.length, self.step, self.blending = num_seconds, length, length - overlap, blending
+
+    def starts_of(self, second):
+        """Returns: list[int], the first seconds of the windows that see this second."""
+        # More frames than the file's packets told of: more windows.
+        num_seconds = max(self.num_seconds, second + 1)
+        first = max(0, -(-(second - self.length + 1) // self.step) * self.step)
+        return [
+            start for start in range(first, second + 1, self.step)
+            if start == 0 or start - self.step + self.length < num_seconds  # the window before does not reach the end
+        ]
+
+    def nearness(self, offset):
+        """To the window's middle, of its second `offset`: 1 at both ends, one more each second inwards."""
+        return min(offset + 1, self.length - offset)
+
+    def weight(self, offset):
+        return self.nearness(offset) if self.blending == "triangle" else 1
+
+
+class _SlidingSound:
+    """A sound that is read as far as is asked for, and forgotten up to there.
+
+    Args:
+        blocks (iterator[ndarray]): float [n], one after the other.
+        rate (int): samples a second.
+    """
+
+    def __init__(self, blocks, rate):
+        self._blocks, self._rate = blocks, rate
+        self._kept, self._first = [], 0  # blocks, and the number of their first sample
+
+    def cut(self, start, stop):
+        """From one second to another; what came before `start` is forgotten.
+
+        Returns:
+            (float [samples], rate): shorter where the sound ends; (None, rate) where nothing is left of it.
+        """
+        if self._rate is None:
+            return None, None
+        begin, end = round(start * self._rate), round(stop * self._rate)
+        held = sum(map(len, self._kept))
+        while self._first + held < end and (block := next(self._blocks, None)) is not None:
+            self._kept.append(block)
+            held += len(block)
+            while self._first + len(self._kept[0]) <= begin and len(self._kept) > 1:
+                dropped = len(self._kept.pop(0))
+                self._first, held = self._first + dropped, held - dropped
+        samples = np.concatenate(self._kept)[max(0, begin - self._first):end - self._first] if self._kept else ()
+        # A rest too short to make a sample at the rate that the model hears is silence.
+        return (samples if len(samples) * SAMPLE_RATE >= self._rate and len(samples) else None), self._rate

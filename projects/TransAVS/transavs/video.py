@@ -1,0 +1,398 @@
+"""Video files, by PyAV: frames with their times, their sound in pieces, and both written again.
+
+Time 0 of a video is where its pictures or its sound begin, whichever is first, so that the two stay together. Files are
+decoded as they are read: memory does not grow with their length.
+"""
+import itertools
+import logging
+import math
+import os
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+
+import av
+import numpy as np
+
+logger = logging.getLogger(__name__)
+
+SOURCE_RATE = "source"  # in place of a frame rate: every frame of the video, at its own time
+VIDEO_SUFFIXES = (".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ogv", ".ts", ".webm", ".wmv")
+MIN_SIDE = 16  # pixels; what is smaller shows nothing, and is no whole block of H.264
+MIN_SHARE_FOUND = 0.9  # of the pictures' length that the file declares; with less of it there, the file was cut off
+MAX_DRIFT_SECONDS = 0.1  # between the sound's timestamps and its samples: more is a gap, and filled with silence
+WRITING_TICK = Fraction(1, 90000)  # seconds, as in MPEG: a multiple of all usual frame rates' periods
+H264_OPTIONS = {"crf": "18", "preset": "veryfast"}
+AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # hertz
+BLOCK_SAMPLES = 1 << 14  # of a waveform at once, to the encoder and of silence
+
+
+class VideoError(ValueError):
+    """A video that cannot be read or written; the message is one line and names the file."""
+
+
+class VideoReader:
+    """A video file, probed when made; it may be iterated any number of times, and its sound be read meanwhile.
+
+    Attributes:
+        path (str): as it was given.
+        height, width (int): of the frames as they are shown, that is, rotated.
+        fps (float): frames a second on average, as the file has it.
+        duration (float): seconds from time 0 to the end of the last frame.
+        last_frame_time (Fraction): seconds; where the last frame begins.
+        rotation (int): degrees, counterclockwise, by which stored frames are turned to be shown: 0, 90, 180 or 270.
+        has_audio (bool)
+        audio_rate (int): samples a second; None without sound.
+
+    Raises:
+        VideoError: the file is missing, empty, unreadable, cut off, not a video, without a frame, or too small.
+    """
+
+    def __init__(self, path):
+        self.path = os.fspath(path)
+        self._check_file()
+        with self._opened() as container:
+            self._probe(container)
+        if min(self.height, self.width) < MIN_SIDE:
+            size = f"{self.width}x{self.height} pixels (width x height)"
+            raise VideoError(f"{self.path}: frames are {size}, expected at least {MIN_SIDE}x{MIN_SIDE}")
+
+    def __iter__(self):
+        """Yields (float, ndarray): each frame's time in seconds and its pixels, uint8 [H, W, 3], RGB, rotated."""
+        for time, frame in self.sample(SOURCE_RATE):
+            yield float(time), frame
+
+    def sample(self, fps):
+        """Frames at a rate: for the i-th interval of 1 / fps seconds the frame that is on screen in its middle.
+
+        One that stays longer comes again; others are decoded but never converted. The last interval counts where
+        the video fills more than half of it. There is at least one frame.
+
+        Args:
+            fps (int, float, Fraction or "source"): frames a second; "source": each frame once, at its own time.
+
+        Yields:
+            (Fraction, ndarray): seconds, i / fps, and uint8 [H, W, 3], RGB, rotated.
+
+        Raises:
+            ValueError: for a rate that is not positive.
+            VideoError: the file cannot be decoded.
+        """
+        if fps == SOURCE_RATE:
+            return ((time, self._pixels(frame)) for time, frame in self._decoded())
+        return self._sample_intervals(exact_rate(fps))
+
+    def num_seconds(self, fps):
+        """How many seconds, counted from time 0 and rounded up, the frames of `sample(fps)` lie in."""
+        if fps == SOURCE_RATE:
+            return int(self.last_frame_time) + 1
+        fps = exact_rate(fps)
+        last_interval = max(int(self._first_frame_time * fps), math.ceil(self._end * fps - Fraction(1, 2)) - 1)
+        return int(last_interval / fps) + 1
+
+    def audio_blocks(self):
+        """The sound as it is decoded, from time 0 on: channels averaged, gaps between timestamps filled with silence.
+
+        Yields:
+            float32 [n] in [-1, 1], at `audio_rate`; nothing at all without sound.
+        """
+        written = 0  # samples
+        for time, frame in self.audio_frames():
+            samples = self._mono(frame)
+            ahead = round(time * self.audio_rate) - written
+            if not written or abs(ahead) > MAX_DRIFT_SECONDS * self.audio_rate:
+                for start in range(0, ahead, BLOCK_SAMPLES):
+                    yield np.zeros(min(BLOCK_SAMPLES, ahead - start), np.float32)
+                samples = samples[max(0, -ahead):]
+                written += max(0, ahead)
+            written += len(samples)
+            yield samples
+
+    def read_audio(self):
+        """The whole sound: (float32 [samples] in [-1, 1], mono, rate in hertz); (None, None) without one."""
+        blocks = list(self.audio_blocks())
+        return (np.concatenate(blocks), self.audio_rate) if blocks else (None, None)
+
+    def audio_frames(self):
+        """Yields (Fraction, av.AudioFrame): the sound as decoded, each piece with its time in seconds."""
+        if not self.has_audio:
+            return
+        with self._opened() as container:
+            time = Fraction(0)
+            for frame in _decode(container, container.streams.audio[0], self.path):
+                if frame.pts is not None:
+                    time = max(Fraction(0), frame.pts * frame.time_base - self._origin)
+                yield time, frame
+                time += Fraction(frame.samples, frame.sample_rate)
+
+    def _check_file(self):
+        if not os.path.exists(self.path):
+            raise VideoError(f"{self.path}: no such file, expected a video")
+        if not os.path.isfile(self.path):
+            raise VideoError(f"{self.path}: is a folder or a device, expected a video file")
+        if not os.access(self.path, os.R_OK):
+            raise VideoError(f"{self.path}: may not be read (permission denied)")
+        if os.path.getsize(self.path) == 0:
+            raise VideoError(f"{self.path}: the file is empty (0 bytes), expected a video")
+
+    @contextmanager
+    def _opened(self):
+        """The file's container; what PyAV raises while it is open becomes a VideoError."""
+        # Playlists could otherwise name addresses to fetch from, and a colon in the name would be taken for a protocol.
+        options = {"protocol_whitelist": "file"}
+        try:
+            with av.open("file:" + self.path, options=options, metadata_errors="ignore") as container:
+                yield container
+        except (av.FFmpegError, OSError) as error:
+            raise VideoError(f"{self.path}: not a readable video ({error.strerror})") from error
+
+    def _video_stream(self, container):
+        streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+        name = container.format.name
+        if name == "tty" or name == "image2" or name.endswith("_pipe"):
+            raise VideoError(f"{self.path}: is a picture or a text ({name}), expected a video")
+        if not streams:
+            found = "only sound" if container.streams.audio else "no pictures"
+            raise VideoError(f"{self.path}: holds {found}, expected a video")
+        return streams[0]
+
+    def _probe(self, container):
+        """Reads the file once: all packets' times, which the header may lack or have wrong, and the first frame."""
+        video = self._video_stream(container)
+        first = begin = last = end = None
+        self.fps = float(video.average_rate or video.guessed_rate or 25)
+        self._frame_seconds = 1 / Fraction(self.fps).limit_denominator(1001)
+        for packet in container.demux(video):
+            if first is None:
+                with suppress(av.InvalidDataError):
+                    first = next(iter(packet.decode()), None)
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            if stamp is None or packet.is_discard:
+                continue
+            time = stamp * video.time_base
+            length = (packet.duration or 0) * video.time_base or self._frame_seconds
+            begin = time if begin is None else min(begin, time)
+            last = time if last is None else max(last, time)
+            end = time + length if end is None else max(end, time + length)
+        if first is None or begin is None:
+            raise VideoError(f"{self.path}: holds no frame that can be decoded")
+        self._check_complete(video, end - begin)
+        audio = next(iter(container.streams.audio), None)
+        audible = audio is not None and audio.start_time is not None
+        self._origin = min(begin, audio.start_time * audio.time_base) if audible else begin
+        self._first_frame_time, self._end = begin - self._origin, end - self._origin
+        self.duration, self.last_frame_time = float(self._end), last - self._origin
+        self.rotation = round(first.rotation / 90) * 90 % 360
+        self._stored_size = first.width, first.height
+        self.height, self.width = (first.width, first.height) if self.rotation % 180 else (first.height, first.width)
+        self.has_audio = audio is not None
+        self.audio_rate = audio.codec_context.sample_rate if audio else None
+
+    def _check_complete(self, video, found):
+        declared = (video.duration or 0) * video.time_base
+        if found + self._frame_seconds < MIN_SHARE_FOUND * declared:
+            seconds = f"{float(found):.2f} s, expected {float(declared):.2f} s"
+            raise VideoError(f"{self.path}: is cut off: pictures of {seconds}")
+
+    def _decoded(self):
+        """Yields (Fraction, av.VideoFrame): those shown at all, each later than the one before."""
+        with self._opened() as container:
+            video = self._video_stream(container)
+            video.thread_type = "AUTO"
+            previous = -self._frame_seconds
+            for frame in _decode(container, video, self.path):
+                stamp = frame.pts if frame.pts is not None else frame.dts
+                if stamp is None:
+                    time = previous + self._frame_seconds
+                else:
+                    time = max(Fraction(0), stamp * video.time_base - self._origin)
+                if time > previous:
+                    yield time, frame
+                    previous = time
+
+    def _sample_intervals(self, fps):
+        half = Fraction(1, 2)
+        shown, pixels, interval, first_interval = None, None, None, None
+        for time, frame in itertools.chain(self._decoded(), [(self._end, None)]):
+            if shown is None:
+                interval = first_interval = int(time * fps)
+            # All intervals whose middle has passed before this frame comes; in the end, one at least.
+            while shown and ((interval + half) / fps < time or frame is None and interval == first_interval):
+                pixels = self._pixels(shown) if pixels is None else pixels
+                yield interval / fps, pixels
+                interval += 1
+            shown, pixels = frame, None
+
+    def _pixels(self, frame):
+        width, height = self._stored_size  # a size that changes midway is brought to the first frame's
+        pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
+        return np.ascontiguousarray(np.rot90(pixels, self.rotation // 90))
+
+    def _mono(self, frame):
+        """Returns: float32 [samples], the mean of a decoded piece's channels."""
+        if frame.sample_rate != self.audio_rate:
+            rates = f"from {self.audio_rate} to {frame.sample_rate} Hz"
+            raise VideoError(f"{self.path}: the sound's rate changes {rates} midway")
+        samples = frame.to_ndarray()  # C n, or 1 n*C where the channels alternate
+        if not frame.format.is_planar:
+            samples = samples.reshape(-1, frame.layout.nb_channels).T
+        if samples.dtype.kind in "iu":
+            full_scale = 1 << (8 * samples.dtype.itemsize - 1)
+            samples = (samples.astype(np.float64) - (full_scale if samples.dtype.kind == "u" else 0)) / full_scale
+        mono = samples.mean(axis=0).astype(np.float32)
+        if not np.isfinite(mono).all():
+            raise VideoError(f"{self.path}: the sound holds NaN or infinite samples")
+        return mono
+
+
+class VideoWriter:
+    """Writes an mp4: H.264 in yuv420p, which every player shows, and AAC. It appears whole, or not at all.
+
+    A context manager: leaving it finishes the file, an exception removes it. Frames of odd sides get their last row or
+    column twice, since the pixel format knows even ones only.
+
+    Args:
+        path (str or PathLike): of the file; its folder must exist.
+        height, width (int): of the frames.
+        fps (float): about how many frames come a second; their own times decide when they are shown.
+        audio (VideoReader or tuple): the video whose sound is kept, or (float32 [samples] mono, rate in hertz); None
+            for no sound.
+
+    Raises:
+        VideoError: the file cannot be written, or not to its end (a full disk, say).
+    """
+
+    def __init__(self, path, height, width, fps=25, audio=None):
+        self.path = os.fspath(path)
+        self._partial_path = f"{self.path}.{os.getpid()}.part"
+        self._size = height, width
+        self._durations = {}  # ticks, by the packet's time
+        self._last_tick = -1
+        try:
+            self._file = open(self._partial_path, "wb")
+        except OSError as error:
+            raise VideoError(f"{self.path}: cannot be written ({error.strerror})") from error
+        # Writing through a Python file tells of a full disk; what PyAV itself closes loses the last error.
+        self._container = av.open(self._file, "w", format="mp4")
+        self._sound = _sound_of(audio)
+        try:
+            self._video = self._add_video(height, width, fps)
+            self._next_sound = next(self._sound, None)
+            self._audio = self._add_audio(self._next_sound[1]) if self._next_sound else None
+        except BaseException:
+            self._discard()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        self._finish() if kind is None else self._discard()
+
+    def write(self, frame, time, duration=None):
+        """
+        Args:
+            frame (ndarray): uint8 [height, width, 3], RGB.
+            time (float): seconds, from when on it is shown; later than the frame before.
+            duration (float): seconds; where it matters, for the last frame.
+
+        Raises:
+            ValueError: for a frame of another size, or one not later than the one before.
+        """
+        tick = round(Fraction(time) / WRITING_TICK)
+        if frame.shape != (*self._size, 3) or frame.dtype != np.uint8:
+            raise ValueError(f"expected a frame uint8 {[*self._size, 3]}, got {frame.dtype} {list(frame.shape)}")
+        if tick <= self._last_tick:
+            raise ValueError(f"a frame at {float(time):.4f} s does not follow the one before it")
+        self._last_tick = tick
+        if duration is not None:
+            self._durations[tick] = round(Fraction(duration) / WRITING_TICK)
+        height, width = self._size
+        padded = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        picture = av.VideoFrame.from_ndarray(padded, format="rgb24")
+        picture.pts, picture.time_base = tick, WRITING_TICK
+        with self._writing():
+            self._write_sound_until(time)
+            self._mux_pictures(picture)
+
+    def _add_video(self, height, width, fps):
+        stream = self._container.add_stream("libx264", rate=exact_rate(fps), options=H264_OPTIONS)
+        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+        stream.codec_context.time_base = WRITING_TICK
+        return stream
+
+    def _add_audio(self, frame):
+        """The sound's stream, as its first piece is."""
+        rate = frame.sample_rate if frame.sample_rate in AAC_RATES else 48000
+        channels = "mono" if frame.layout.nb_channels == 1 else "stereo"
+        return self._container.add_stream("aac", rate=rate, layout=channels)
+
+    def _mux_pictures(self, picture):
+        for packet in self._video.encode(picture):
+            packet.duration = self._durations.pop(packet.pts, packet.duration)
+            self._container.mux(packet)
+
+    def _write_sound_until(self, time):
+        """Sound goes along with the pictures, so that none of either waits in memory."""
+        while self._next_sound and self._next_sound[0] <= time:
+            start, frame = self._next_sound
+            frame.pts, frame.time_base = round(start * frame.sample_rate), Fraction(1, frame.sample_rate)
+            self._container.mux(self._audio.encode(frame))
+            self._next_sound = next(self._sound, None)
+
+    @contextmanager
+    def _writing(self):
+        try:
+            yield
+        except (av.FFmpegError, OSError) as error:
+            raise VideoError(f"{self.path}: could not be written to its end ({error.strerror})") from error
+
+    def _finish(self):
+        try:
+            with self._writing():
+                self._write_sound_until(math.inf)
+                self._mux_pictures(None)
+                if self._audio:
+                    self._container.mux(self._audio.encode(None))
+                self._container.close()
+                self._file.close()
+                os.replace(self._partial_path, self.path)
+        except BaseException:
+            self._discard()
+            raise
+
+    def _discard(self):
+        self._sound.close()
+        for close in (self._container.close, self._file.close):
+            with suppress(av.FFmpegError, OSError, ValueError):
+                close()
+        with suppress(FileNotFoundError):
+            os.remove(self._partial_path)
+
+
+def exact_rate(fps):
+    """A frame rate as a fraction (29.97 is 2997 / 100; 30000 / 1001 stays so). Raises: ValueError, if not positive."""
+    if not 0 < fps < math.inf:
+        raise ValueError(f"a frame rate must be positive, got {fps}")
+    return Fraction(fps).limit_denominator(1001)
+
+
+def _decode(container, stream, path):
+    """Yields a stream's frames; a packet that cannot be decoded is left out, as players do."""
+    for packet in container.demux(stream):
+        try:
+            yield from packet.decode()
+        except av.InvalidDataError as error:
+            logger.debug("%s: a packet was left out: %s", path, error)
+
+
+def _sound_of(audio):
+    """Yields (Fraction, av.AudioFrame): seconds, and a piece of the sound that VideoWriter was given."""
+    if isinstance(audio, VideoReader):
+        yield from audio.audio_frames()
+    elif audio is not None:
+        waveform, rate = audio
+        for start in range(0, len(waveform), BLOCK_SAMPLES):
+            block = np.ascontiguousarray(waveform[None, start:start + BLOCK_SAMPLES], dtype=np.float32)
+            frame = av.AudioFrame.from_ndarray(block, format="flt", layout="mono")
+            frame.sample_rate = rate
+            yield Fraction(start, rate), frame

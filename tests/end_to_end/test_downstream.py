@@ -1,0 +1,63 @@
+"""The scripts of docs/USING.md, each run as a user's own, from a folder of the user's."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from detectron2.config import get_cfg
+from detectron2.modeling import build_model
+from transavs import add_transavs_config
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/USING.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```python\n(# (\w+\.py)\n.*?)^```$", re.DOTALL | re.MULTILINE)  # its first line names the script
+SCRIPTS = {name: text for text, name in BLOCK.findall(PAGE)}
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """The folder that docs/USING.md describes."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "TransAVS").symlink_to(ROOT)
+    subprocess.run([sys.executable, "TransAVS/datasets/prepare_toy.py", "--subset", "s4", "--clips", "4", "1", "2",
+                    "--output", "toy"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    data = folder / "toy/Single-source/s4_data"
+    (folder / "clip").mkdir()
+    sound = next(data.glob("audio_wav/test/*/*.wav"))
+    shutil.copy(sound, folder / "clip/sound.wav")
+    for k in range(1, 6):
+        frame = data / "visual_frames/test" / sound.parent.name / sound.stem / f"{sound.stem}_{k}.png"
+        shutil.copy(frame, folder / f"clip/{k}.png")
+    save_weights(folder / "weights.pth")
+    return folder
+
+
+def save_weights(path):
+    """A model that finds something, though it has not been trained."""
+    cfg = get_cfg()
+    add_transavs_config(cfg)
+    cfg.merge_from_file(str(ROOT / "configs/toy/toy_s4_R18.yaml"))
+    cfg.MODEL.DEVICE = "cpu"
+    torch.manual_seed(0)
+    model = build_model(cfg)
+    model.mask_head.classifier.bias.data = torch.tensor([3.0, 0.0])
+    torch.save({"model": model.state_dict()}, path)
+
+
+def test_every_python_block_of_the_page_is_a_script():
+    assert len(SCRIPTS) == PAGE.count("```python") == 6
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_of_the_page_runs(workplace, name):
+    (workplace / name).write_text(SCRIPTS[name], encoding="utf-8")
+    # The data is found by what the script says alone.
+    environment = {key: value for key, value in os.environ.items() if key != "DETECTRON2_DATASETS"}
+    done = subprocess.run([sys.executable, name], cwd=workplace, env=environment, timeout=300, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout[-3000:]
