@@ -109,6 +109,7 @@ evaluator = AVSEvaluator("some_dataset", output_dir=f"{folder}/out")
 clips = torch.load(f"{folder}/clips.pt", weights_only=False)
 evaluator.process([clip for clip, _ in clips], [output for _, output in clips])
 assert evaluator.evaluate() == {}
+dist.destroy_process_group()  # at the interpreter's end, gloo's threads would now and then abort it
 """
 
 
