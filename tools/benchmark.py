@@ -17,13 +17,11 @@ import torch
 from detectron2.utils.analysis import FlopCountAnalysis
 from tabulate import tabulate
 
-from detectron2.config import get_cfg
 from detectron2.data import MetadataCatalog
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_model
 from detectron2.structures import BitMasks, Instances
 from measuring import DEVICE, device_name, extra_memory, in_turn
-from transavs import add_transavs_config
-from transavs.config import forget_part_weights
+from transavs.config import forget_part_weights, read_config
 from transavs.data.audio import EXAMPLE_SHAPE
 
 HEADERS = ["config", "pixel decoder", "weights (M)", "GFLOPs", "frames", "forward (s)", "of the backbone's", "clips/s",
@@ -43,10 +41,7 @@ def parse_arguments():
 
 def load_config(path, overrides):
     """The config for random weights, on the GPU if there is one."""
-    cfg = get_cfg()
-    add_transavs_config(cfg)
-    cfg.merge_from_file(path)
-    cfg.merge_from_list([word for word in overrides if word != "--"])
+    cfg = read_config(path, [word for word in overrides if word != "--"])
     forget_part_weights(cfg)
     cfg.MODEL.DEVICE = DEVICE.type
     return cfg

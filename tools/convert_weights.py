@@ -17,10 +17,8 @@ import os
 import re
 import sys
 
-from detectron2.config import get_cfg
 from detectron2.modeling import build_model
-from transavs import add_transavs_config
-from transavs.config import forget_part_weights
+from transavs.config import forget_part_weights, read_config
 from transavs.conversion.checkpoint import convert, merge, write_checkpoint
 from transavs.weights.reading import WeightsError
 
@@ -53,10 +51,7 @@ def parse_args(arguments=None):
 
 def build(args):
     """The config's model with random weights, on the CPU."""
-    cfg = get_cfg()
-    add_transavs_config(cfg)
-    cfg.merge_from_file(args.config_file)
-    cfg.merge_from_list(args.opts)
+    cfg = read_config(args.config_file, args.opts)
     forget_part_weights(cfg)
     cfg.MODEL.DEVICE = "cpu"
     return build_model(cfg)

@@ -23,9 +23,9 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from detectron2.config import get_cfg
 from detectron2.utils.logger import setup_logger
-from transavs import AVSPredictor, add_transavs_config
+from transavs import AVSPredictor
+from transavs.config import read_config
 from transavs.evaluation.avs_evaluator import encode_mask
 from transavs.video import SOURCE_RATE, VIDEO_SUFFIXES, VideoError, VideoReader, VideoWriter
 from transavs.visualization import overlay
@@ -67,11 +67,8 @@ def load_predictor(config_file, opts):
     """The model of the command line, on the GPU where there is one."""
     if not os.path.isfile(config_file):
         raise UsageError(f"--config-file {config_file}: no such file")
-    cfg = get_cfg()
-    add_transavs_config(cfg)
     try:
-        cfg.merge_from_file(config_file)
-        cfg.merge_from_list(opts)
+        cfg = read_config(config_file, opts)
     except (KeyError, ValueError, AssertionError) as error:
         raise UsageError(f"the config cannot be read: {error}") from error
     weights = cfg.MODEL.WEIGHTS

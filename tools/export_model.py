@@ -22,11 +22,9 @@ import torch
 from torch.nn import functional as F
 
 from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
-from transavs import add_transavs_config
-from transavs.config import forget_part_weights
+from transavs.config import forget_part_weights, read_config
 from transavs.data import AVSDatasetError
 from transavs.data.audio import EXAMPLE_SHAPE
 from transavs.data.mapper import AVSDatasetMapper
@@ -64,10 +62,7 @@ def parse_args(arguments=None):
 
 
 def load_config(args):
-    cfg = get_cfg()
-    add_transavs_config(cfg)
-    cfg.merge_from_file(args.config_file)
-    cfg.merge_from_list(args.opts)
+    cfg = read_config(args.config_file, args.opts)
     forget_part_weights(cfg)
     if args.format == "onnx" or not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"

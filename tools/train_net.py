@@ -11,11 +11,9 @@ import sys
 import torch
 
 from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.config import get_cfg
 from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.utils.logger import setup_logger
-from transavs import add_transavs_config
-from transavs.config import forget_part_weights
+from transavs.config import forget_part_weights, read_config
 from transavs.engine.trainer import AVSTrainer, check_datasets
 
 logger = logging.getLogger("transavs.train_net")
@@ -23,10 +21,7 @@ logger = logging.getLogger("transavs.train_net")
 
 def setup(args):
     """The config of the command line, frozen; seeds and loggers set."""
-    cfg = get_cfg()
-    add_transavs_config(cfg)
-    cfg.merge_from_file(args.config_file)
-    cfg.merge_from_list(args.opts)
+    cfg = read_config(args.config_file, args.opts)
     without_gpu = cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available()
     if without_gpu:
         cfg.MODEL.DEVICE, cfg.SOLVER.AMP.ENABLED = "cpu", False

@@ -16,13 +16,11 @@ from pathlib import Path
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 from detectron2.utils.env import seed_all_rng
-from transavs import add_transavs_config
 from transavs.attention import record_attention
-from transavs.config import forget_part_weights
+from transavs.config import forget_part_weights, read_config
 from transavs.data import AVSDatasetError
 from transavs.data.audio import AudioError
 from transavs.data.audio_modes import AudioModeError
@@ -66,10 +64,7 @@ def main(arguments=None):
 
 
 def load_config(args):
-    cfg = get_cfg()
-    add_transavs_config(cfg)
-    cfg.merge_from_file(args.config_file)
-    cfg.merge_from_list(args.opts)
+    cfg = read_config(args.config_file, args.opts)
     cfg.DATALOADER.NUM_WORKERS = 0  # a few clips need no processes of their own
     if not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"

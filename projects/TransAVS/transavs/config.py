@@ -1,5 +1,6 @@
 """Every config key that TransAVS adds to Detectron2's, with its default, unit and source."""
 from detectron2.config import CfgNode as CN
+from detectron2.config import get_cfg
 
 
 def add_transavs_config(cfg):
@@ -15,6 +16,23 @@ def add_transavs_config(cfg):
     _add_input(cfg)
     _add_solver(cfg)
     _add_datasets_and_test(cfg)
+
+
+def read_config(path, overrides=()):
+    """A config file with all of TransAVS's keys.
+
+    Args:
+        path (str): the YAML file.
+        overrides (sequence): KEY, VALUE, ..., as on a command line.
+
+    Returns:
+        CfgNode: not frozen.
+    """
+    cfg = get_cfg()
+    add_transavs_config(cfg)
+    cfg.merge_from_file(path)
+    cfg.merge_from_list(list(overrides))
+    return cfg
 
 
 def forget_part_weights(cfg):
