@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,20 +23,14 @@ from scipy.ndimage import binary_dilation
 from scipy.signal import correlate, resample_poly
 
 from transavs.data.avsbench import NUM_FRAMES, SPLITS, AVSDatasetError
-from transavs.synthetic import (
-    SAMPLE_RATE,
-    MotionRanges,
-    Sprite,
-    make_clip,
-    make_parser,
-    random_schedule,
-    run_maker,
-)
+from transavs.scenes import MotionRanges, Sprite
+from transavs.synthetic import SAMPLE_RATE, make_clip, make_parser, random_schedule, run_maker
 
 STAMPS_PACKAGE, BACKGROUNDS_PACKAGE = "tuxpaint-stamps-default", "mate-backgrounds"
 STAMPS_FOLDER, BACKGROUNDS_FOLDER = "usr/share/tuxpaint/stamps", "usr/share/backgrounds/mate/nature"
 SOUNDING_FOLDERS = ("animals", "hobbies", "household", "vehicles")  # elsewhere: letters, signs and seasonal drawings
 NO_PACKAGES_STATUS = 3
+SIZE = 128  # pixels of a frame's side, by default
 COUNTS = {
     "small": {"s4": (600, 40, 80), "ms3": (200, 20, 60)},
     "full": {"s4": (2000, 200, 300), "ms3": (600, 100, 150)},
@@ -153,16 +148,21 @@ def is_same_sound(first, second):
     return np.abs(correlate(first, second, method="fft")).max() > SAME_SOUND_CORRELATION * norm
 
 
-def read_picture(path, size):
-    """A stamp's picture, RGBA, cut to its object, at most `size` pixels wide and high; None where it is see-through."""
+def read_picture(path):
+    """A stamp's picture, RGBA, cut to its object; None where it is see-through."""
     image = Image.open(path).convert("RGBA")
     alpha = image.getchannel("A")
     solid = np.asarray(alpha) >= 128
     if alpha.getbbox() is None or solid.mean() < MIN_OPAQUE_SHARE:
         return None
-    image = image.crop(alpha.getbbox())
-    image.thumbnail((size, size), Image.Resampling.LANCZOS)
-    return image
+    return image.crop(alpha.getbbox())
+
+
+def _reduced(picture, size):
+    """The picture, at most `size` pixels wide and high."""
+    picture = picture.copy()
+    picture.thumbnail((size, size), Image.Resampling.LANCZOS)
+    return picture
 
 
 def load_stamps(root, size):
@@ -175,10 +175,10 @@ def load_stamps(root, size):
         picture_path = path.with_suffix(".png")
         if path.stem.endswith("_desc") or not picture_path.is_file():  # `_desc` is the object's name, spoken
             continue
-        sound, picture = read_sound(path), read_picture(picture_path, size)
+        sound, picture = read_sound(path), read_picture(picture_path)
         if sound is None or picture is None or any(is_same_sound(sound, other.sound) for other in sprites):
             continue
-        sprites.append(Sprite(path.stem, picture, sound))
+        sprites.append(Sprite(path.stem, _reduced(picture, size), sound, picture))
     if len(sprites) < 3:
         raise AVSDatasetError(
             f"{root}: {len(sprites)} stamps of use, expected at least 3: <name>.png with alpha beside <name>.ogg, "
@@ -190,8 +190,16 @@ def load_stamps(root, size):
 # ---- Backgrounds -----------------------------------------------------------------------------------------------------
 
 
+@dataclass
+class Photograph:
+    """`picture`: RGB, three times as large as a clip's frames; `path`: of the file, with all its detail."""
+
+    path: Path
+    picture: Image.Image
+
+
 def load_backgrounds(root, size):
-    """Photographs, split so that no split shows another's. Returns: {split: [RGB pictures]}."""
+    """Photographs, split so that no split shows another's. Returns: {split: [Photograph]}."""
     paths = sorted(path for path in Path(root).rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if len(paths) < len(SPLITS):
         raise AVSDatasetError(f"{root}: {len(paths)} pictures, expected at least {len(SPLITS)} (.jpg or .png)")
@@ -199,10 +207,13 @@ def load_backgrounds(root, size):
     num_test, num_val = max(1, round(len(paths) * 0.25)), max(1, round(len(paths) * 0.15))
     test, val, train = np.split(order, [num_test, num_test + num_val])
     shares = {"train": train, "val": val, "test": test}
-    return {split: [_read_background(paths[i], 3 * size) for i in sorted(chosen)] for split, chosen in shares.items()}
+    return {
+        split: [Photograph(paths[i], _read_reduced(paths[i], 3 * size)) for i in sorted(chosen)]
+        for split, chosen in shares.items()
+    }
 
 
-def _read_background(path, short_side):
+def _read_reduced(path, short_side):
     image = Image.open(path)
     image.draft("RGB", (2 * short_side, 2 * short_side))  # lets JPEG decode at a fraction of its size
     image = image.convert("RGB")
@@ -210,21 +221,35 @@ def _read_background(path, short_side):
     return image.resize([round(side * scale) for side in image.size], Image.Resampling.LANCZOS)
 
 
-def random_background(rng, pictures, size):
-    """A camera that pans slowly over a part of a picture. Returns: uint8 [T,H,W,3]."""
-    picture = pictures[rng.integers(len(pictures))]
-    side = rng.uniform(1.0, 2.6) * size
-    room = np.array(picture.size) - side
-    start = rng.random(2) * room
-    stop = (start + rng.uniform(-0.3, 0.3, 2) * size).clip(0, room)
-    flip, brightness = rng.random() < 0.5, rng.uniform(0.7, 1.2)
-    frames = np.empty((NUM_FRAMES, size, size, 3), np.uint8)
-    for t in range(NUM_FRAMES):
-        x, y = start + (stop - start) * t / (NUM_FRAMES - 1)
-        window = picture.resize((size, size), Image.Resampling.BICUBIC, box=(x, y, x + side, y + side))
-        pixels = np.asarray(window, np.float32)[:, ::-1] if flip else np.asarray(window, np.float32)
-        frames[t] = (pixels * brightness).round().clip(0, 255)
-    return frames
+@functools.lru_cache(maxsize=1)  # a clip has one background, drawn frame after frame
+def _read_original(path):
+    return Image.open(path).convert("RGB")
+
+
+class Pan:
+    """A camera that pans slowly over a part of a photograph; a Scene's background."""
+
+    def __init__(self, rng, photographs, size):
+        self.size = size  # pixels of a side of the clip's frames
+        self.photograph = photographs[rng.integers(len(photographs))]
+        self.side = rng.uniform(1.0, 2.6) * size  # of the part seen, in pixels of `photograph.picture`
+        self.room = np.array(self.photograph.picture.size) - self.side
+        self.start = rng.random(2) * self.room  # x, y
+        self.stop = (self.start + rng.uniform(-0.3, 0.3, 2) * size).clip(0, self.room)
+        self.flip, self.brightness = rng.random() < 0.5, rng.uniform(0.7, 1.2)
+
+    def draw(self, progress, size):
+        # The camera is at `start` in the clip's first frame and at `stop` in its last, each the middle of its second.
+        share = (progress * NUM_FRAMES - 0.5) / (NUM_FRAMES - 1)
+        corner = (self.start + (self.stop - self.start) * share).clip(0, self.room)
+        picture = self.photograph.picture
+        box = np.concatenate([corner, corner + self.side])
+        if size != self.size:
+            picture = _read_original(self.photograph.path)
+            box *= np.tile(np.divide(picture.size, self.photograph.picture.size), 2)
+        window = picture.resize((size, size), Image.Resampling.BICUBIC, box=tuple(box))
+        pixels = np.asarray(window, np.float32)[:, ::-1] if self.flip else np.asarray(window, np.float32)
+        return (pixels * self.brightness).round().clip(0, 255).astype(np.uint8)
 
 
 # ---- Clips -----------------------------------------------------------------------------------------------------------
@@ -235,15 +260,17 @@ class StampsMaker:
         self.size = size
         self.sprites = load_stamps(stamps_root, size)
         self.backgrounds = load_backgrounds(backgrounds_root, size)
-        print(f"{len(self.sprites)} stamps; backgrounds: {({s: len(b) for s, b in self.backgrounds.items()})}")
 
     def make_clip(self, rng, subset, split):
         """S4: one sounding object and 0-2 silent ones. MS3: 2-3 objects."""
         num_objects = int(rng.integers(1, 4) if subset == "s4" else rng.integers(2, 4))
         sprites = [self.sprites[i] for i in rng.choice(len(self.sprites), num_objects, replace=False)]
         active = random_schedule(rng, subset, num_objects)
-        background = random_background(rng, self.backgrounds[split], self.size)
+        background = Pan(rng, self.backgrounds[split], self.size)
         return make_clip(rng, background, sprites, active, RANGES)
+
+
+# ---- Command line ----------------------------------------------------------------------------------------------------
 
 
 def _source(own_root, package, folder):
@@ -251,16 +278,28 @@ def _source(own_root, package, folder):
     if own_root is None:
         root = package_root(package, folder)
         return root / folder, describe_package(package, root)
-    return Path(own_root), f"Own folder {own_root}\n"
+    return _own_folder(own_root), f"Own folder {own_root}\n"
+
+
+def _own_folder(root):
+    if not Path(root).is_dir():
+        sys.exit(f"{root} is not a folder")
+    return Path(root)
+
+
+def open_sources(args, size):
+    """Returns: StampsMaker of one's own folders or of Debian's packages, and a text on where they are from."""
+    stamps, stamps_text = _source(args.stamps_root, STAMPS_PACKAGE, STAMPS_FOLDER)
+    backgrounds, backgrounds_text = _source(args.backgrounds_root, BACKGROUNDS_PACKAGE, BACKGROUNDS_FOLDER)
+    return StampsMaker(stamps, backgrounds, size), f"{stamps_text}\n{'-' * 80}\n\n{backgrounds_text}"
 
 
 def _make_maker(args):
-    stamps, stamps_text = _source(args.stamps_root, STAMPS_PACKAGE, STAMPS_FOLDER)
-    backgrounds, backgrounds_text = _source(args.backgrounds_root, BACKGROUNDS_PACKAGE, BACKGROUNDS_FOLDER)
-    maker = StampsMaker(stamps, backgrounds, args.size)
+    maker, sources = open_sources(args, args.size)
     os.makedirs(args.output, exist_ok=True)
-    text = f"The pictures and sounds of this folder are made of:\n\n{stamps_text}\n{'-' * 80}\n\n{backgrounds_text}"
+    text = f"The pictures and sounds of this folder are made of:\n\n{sources}"
     Path(args.output, "SOURCES.txt").write_text(text, encoding="utf-8")
+    print(f"{len(maker.sprites)} stamps; backgrounds: {({s: len(b) for s, b in maker.backgrounds.items()})}")
     return maker
 
 
@@ -268,18 +307,25 @@ def _fingerprint(root):
     """Changes when a file of one's own folder does, so that the clips are made anew then."""
     if root is None:
         return "debian"
-    if not Path(root).is_dir():
-        sys.exit(f"{root} is not a folder")
-    paths = sorted(path for path in Path(root).rglob("*") if path.is_file())
+    paths = sorted(path for path in _own_folder(root).rglob("*") if path.is_file())
     files = [(str(path.relative_to(root)), path.stat().st_size) for path in paths]
     return f"{zlib.crc32(repr(files).encode()):08x}"
 
 
-def main():
-    parser = make_parser(__doc__.splitlines()[0], "stamps", size=128)
-    parser.add_argument("--scale", choices=COUNTS, default="small", help=f"clips in train, val, test: {COUNTS}")
+def add_source_options(parser):
     parser.add_argument("--stamps-root", help="folder of animals/, hobbies/ ... with <name>.png beside <name>.ogg")
     parser.add_argument("--backgrounds-root", help="folder of photographs, .jpg or .png")
+
+
+def exit_without_packages(error):
+    print(f"{error}; --stamps-root and --backgrounds-root take folders of your own", file=sys.stderr)
+    sys.exit(NO_PACKAGES_STATUS)
+
+
+def main():
+    parser = make_parser(__doc__.splitlines()[0], "stamps", SIZE)
+    parser.add_argument("--scale", choices=COUNTS, default="small", help=f"clips in train, val, test: {COUNTS}")
+    add_source_options(parser)
     args = parser.parse_args()
     arguments = {
         "maker": "stamps",
@@ -291,8 +337,7 @@ def main():
     try:
         run_maker(args, get_maker, COUNTS[args.scale], arguments)
     except PackageError as error:
-        print(f"{error}; --stamps-root and --backgrounds-root take folders of your own", file=sys.stderr)
-        sys.exit(NO_PACKAGES_STATUS)
+        exit_without_packages(error)
 
 
 if __name__ == "__main__":

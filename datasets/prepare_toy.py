@@ -11,18 +11,14 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from transavs.data.avsbench import LAYOUTS, NUM_FRAMES
-from transavs.synthetic import (
-    SAMPLE_RATE,
-    SECONDS_SAMPLES,
-    MotionRanges,
-    Sprite,
-    make_clip,
-    make_parser,
-    random_schedule,
-    run_maker,
-)
+from transavs.scenes import MotionRanges, Sprite
+from transavs.synthetic import SAMPLE_RATE, SECONDS_SAMPLES, make_clip, make_parser, random_schedule, run_maker
 
+SIZE = 64  # pixels of a frame's side, by default
+COUNTS = (400, 20, 40)  # clips in train, val and test, by default
 SPRITE_SIDE = 96  # pixels; scaled down into the frame
+DETAIL = 8  # times as many pixels a side has a shape's original, for frames larger than the clips' own
+NOISE = 8  # of the background, standard deviation; white is 255
 RANGES = MotionRanges(area=(0.06, 0.14), max_angle=180.0, max_turn=40.0)
 
 
@@ -70,10 +66,12 @@ def shape_sound(shape, rng):
     return sound.astype(np.float32)
 
 
-def draw_shape(shape, colour):
-    """An RGBA picture of the shape in one colour."""
-    image = Image.new("RGBA", (SPRITE_SIDE, SPRITE_SIDE), (*colour, 0))
-    ImageDraw.Draw(image).polygon(OUTLINES[shape], fill=(*colour, 255))
+def draw_shape(shape, colour, detail=1):
+    """An RGBA picture of the shape in one colour, SPRITE_SIDE * detail pixels wide and high."""
+    side = SPRITE_SIDE * detail
+    image = Image.new("RGBA", (side, side), (*colour, 0))
+    points = [(x * detail, y * detail) for x, y in OUTLINES[shape]]
+    ImageDraw.Draw(image).polygon(points, fill=(*colour, 255))
     return image
 
 
@@ -82,15 +80,26 @@ def random_sprite(shape, rng):
     hue = (list(OUTLINES).index(shape) + rng.uniform(-0.25, 0.25)) / len(OUTLINES)
     saturation, value = rng.uniform(0.6, 1), rng.uniform(0.7, 1)
     colour = tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value))
-    return Sprite(shape, draw_shape(shape, colour), shape_sound(shape, rng))
+    return Sprite(shape, draw_shape(shape, colour), shape_sound(shape, rng), draw_shape(shape, colour, DETAIL))
 
 
-def random_background(rng, size):
-    """A smooth, dim colour pattern, with fresh noise in every frame. Returns: uint8 [T,H,W,3]."""
-    patches = Image.fromarray(rng.integers(30, 140, size=(4, 4, 3), dtype=np.uint8))
-    pattern = np.asarray(patches.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32)
-    noisy = pattern + rng.normal(0, 8, size=(NUM_FRAMES, size, size, 3))
-    return noisy.round().clip(0, 255).astype(np.uint8)
+class NoisyPattern:
+    """A smooth, dim colour pattern, with fresh noise in every frame; a Scene's background."""
+
+    def __init__(self, rng, size):
+        self.size = size
+        self.patches = Image.fromarray(rng.integers(30, 140, size=(4, 4, 3), dtype=np.uint8))
+        self.noise = rng.normal(0, NOISE, size=(NUM_FRAMES, size, size, 3))  # of the frames of the clip
+        self.other_noise = rng.spawn(1)[0]  # of all others: it takes no number from the clip's own generator
+
+    def draw(self, progress, size):
+        pattern = np.asarray(self.patches.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32)
+        if size == self.size:
+            noise = self.noise[min(int(progress * NUM_FRAMES), NUM_FRAMES - 1)]
+        else:
+            nearest = np.arange(size) * self.size // size  # its grains are as large in the scene as those of the clip
+            noise = self.other_noise.normal(0, NOISE, size=self.noise.shape[1:])[nearest][:, nearest]
+        return (pattern + noise).round().clip(0, 255).astype(np.uint8)
 
 
 class ToyMaker:
@@ -102,13 +111,13 @@ class ToyMaker:
         shapes = rng.permutation(list(OUTLINES))[: rng.integers(2, 4)].tolist()
         sprites = [random_sprite(shape, rng) for shape in shapes]
         active = random_schedule(rng, subset, len(shapes))
-        return make_clip(rng, random_background(rng, self.size), sprites, active, RANGES)
+        return make_clip(rng, NoisyPattern(rng, self.size), sprites, active, RANGES)
 
 
 def main():
-    parser = make_parser(__doc__.splitlines()[0], "toy", size=64)
+    parser = make_parser(__doc__.splitlines()[0], "toy", SIZE)
     parser.add_argument(
-        "--clips", type=int, nargs=3, default=(400, 20, 40), metavar=("TRAIN", "VAL", "TEST"), help="default: 400 20 40"
+        "--clips", type=int, nargs=3, default=COUNTS, metavar=("TRAIN", "VAL", "TEST"), help=f"default: {COUNTS}"
     )
     args = parser.parse_args()
     counts = {subset: tuple(args.clips) for subset in LAYOUTS}

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The whole program in one go, on a CPU in minutes: makes data, trains a small model, scores it, draws what it does.
+"""The whole program in one go, on a CPU in minutes: makes data, trains a small model, scores it, draws what it does, in
+pictures and in a video.
 
     tools/make_demo.py --output output/demo
 
@@ -61,8 +62,14 @@ def main():
     run("tools/visualize_results.py", "--dataset", dataset, "--output", output / "pictures",
         "--predictions", output / "inference" / dataset / "predictions.json")
 
+    video = output / "video/demo.mp4"
+    run("datasets/make_demo_video.py", "--data", data, "--subset", "s4", "--output", video)
+    run("tools/demo.py", "--config-file", config, "--input", video, "--output", video.parent,
+        "MODEL.WEIGHTS", output / "model_best.pth")
+
     print(f"\n{table}\nResults:  {output / 'results.md'}\nPictures: {output / 'pictures' / 'results.png'}, and one of each "
-          f"clip beside it\nModel:    {output / 'model_best.pth'}")
+          f"clip beside it\nModel:    {output / 'model_best.pth'}\n"
+          f"Video:    {video.with_name('demo_sounding.mp4')}, and beside it {video.name}, on which it is drawn")
 
 
 if __name__ == "__main__":

@@ -100,8 +100,8 @@ def test_sources_are_recorded(made, stamps_root, backgrounds_root):
 
 
 def test_no_background_is_in_two_splits(backgrounds_root):
-    pictures = prepare_stamps.load_backgrounds(backgrounds_root, 32)
-    greys = {split: {picture.getpixel((0, 0))[0] for picture in of_split} for split, of_split in pictures.items()}
+    photographs = prepare_stamps.load_backgrounds(backgrounds_root, 32)
+    greys = {split: {photo.picture.getpixel((0, 0))[0] for photo in photos} for split, photos in photographs.items()}
     assert sorted(map(len, greys.values())) == [1, 2, 3]
     assert sorted(set.union(*greys.values())) == [0, 40, 80, 120, 160, 200]
 
@@ -126,7 +126,7 @@ def test_stamp_without_a_useful_sound_of_its_own_is_dropped(tmp_path, stamps_roo
 
 def test_see_through_stamp_is_dropped(tmp_path):
     _write_stamp(tmp_path, "glass", _tone(500, 1.0), picture_alpha=60)
-    assert prepare_stamps.read_picture(tmp_path / "glass.png", 64) is None
+    assert prepare_stamps.read_picture(tmp_path / "glass.png") is None
 
 
 def test_pauses_are_cut_out_of_a_sound(tmp_path):

@@ -12,16 +12,8 @@ import soundfile
 from PIL import Image
 
 from transavs.data.avsbench import load_avsbench
-from transavs.synthetic import (
-    Motion,
-    MotionRanges,
-    Sprite,
-    compose,
-    loop_sound,
-    make_clip,
-    mix_sounds,
-    oracle_scores,
-)
+from transavs.scenes import Motion, MotionRanges, Scene, Sprite, compose
+from transavs.synthetic import clip_generator, loop_sound, make_clip, mix_sounds, oracle_scores
 
 SCRIPT = Path(__file__).parents[2] / "datasets/prepare_toy.py"
 _spec = importlib.util.spec_from_file_location("prepare_toy", SCRIPT)
@@ -46,6 +38,13 @@ def _square_sprite(name="square", side=20, colour=(255, 0, 0)):
 
 def _still(x, y):
     return Motion(x=(x, x), y=(y, y), scale=(1, 1), angle=(0, 0), flip=False)
+
+
+class _Black:
+    size = 64
+
+    def draw(self, progress, size):
+        return np.zeros((size, size, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -162,19 +161,50 @@ def test_sounds_of_shapes_differ_in_their_spectra():
 
 
 def test_hidden_part_of_an_object_is_not_visible():
-    background = np.zeros((5, 64, 64, 3), np.uint8)
     behind, front = _square_sprite(colour=(255, 0, 0)), _square_sprite(colour=(0, 255, 0))
-    frames, visible, shares = compose(background, [behind, front], [_still(30, 30), _still(40, 30)])
-    assert visible[:, 0].sum((1, 2)).tolist() == [10 * 20, 20 * 20]
+    motions = [_still(30, 30), _still(40, 30)]
+    frame, visible, shares = compose(np.zeros((64, 64, 3), np.uint8), 0.5, [behind, front], motions)
+    assert visible.sum((1, 2)).tolist() == [10 * 20, 20 * 20]
     assert not (visible[0] & visible[1]).any()
-    assert shares[:, 0].tolist() == [0.5, 1.0]
-    assert (frames[0][visible[0, 0]] == (255, 0, 0)).all() and (frames[0][visible[1, 0]] == (0, 255, 0)).all()
+    assert shares.tolist() == [0.5, 1.0]
+    assert (frame[visible[0]] == (255, 0, 0)).all() and (frame[visible[1]] == (0, 255, 0)).all()
 
 
 def test_part_outside_the_frame_counts_as_hidden():
-    background = np.zeros((5, 64, 64, 3), np.uint8)
-    _, visible, shares = compose(background, [_square_sprite()], [_still(0, 32)])
-    assert visible[0, 0].sum() == 10 * 20 and shares[0, 0] == 0.5
+    _, visible, shares = compose(np.zeros((64, 64, 3), np.uint8), 0.5, [_square_sprite()], [_still(0, 32)])
+    assert visible[0].sum() == 10 * 20 and shares[0] == 0.5
+
+
+def test_a_scene_moves_from_its_first_moment_to_its_last_at_any_size():
+    motion = Motion(x=(16, 48), y=(32, 32), scale=(1, 0.5), angle=(0, 0), flip=False)
+    scene = Scene(_Black(), [_square_sprite()], [motion])
+    for size in (64, 192):
+        zoom = size / 64
+        for progress, x, side in ((0, 16, 20), (0.5, 32, 15), (1, 48, 10)):
+            rows, columns = scene.draw(progress, size)[..., 0].nonzero()
+            assert np.mean(rows) + 0.5 == pytest.approx(32 * zoom, abs=1)
+            assert np.mean(columns) + 0.5 == pytest.approx(x * zoom, abs=1)
+            assert len(rows) == (side * zoom) ** 2
+
+
+def test_a_larger_drawing_shows_an_objects_own_detail():
+    original = Image.fromarray(np.indices((40, 40)).sum(0).astype(np.uint8) % 2 * 255).convert("RGBA")
+    sprite = Sprite("board", original.resize((20, 20), Image.Resampling.BOX), np.zeros(8000, np.float32), original)
+    scene = Scene(_Black(), [sprite], [_still(32, 32)])
+    assert set(np.unique(scene.draw(0.5)[24:40, 24:40])) <= {127, 128}
+    assert set(np.unique(scene.draw(0.5, 128)[48:80, 48:80])) == {0, 255}
+
+
+@pytest.mark.parametrize("subset", ["s4", "ms3"])
+def test_a_clips_scene_draws_its_frames_again_and_larger(subset):
+    for index in range(3):
+        clip = prepare_toy.ToyMaker(64).make_clip(clip_generator(0, subset, "test", index), subset, "test")
+        for k, (frame, visible) in enumerate(zip(clip.frames, clip.visible)):
+            assert np.array_equal(clip.scene.draw((k + 0.5) / 5), frame)
+            larger = Image.fromarray(clip.scene.draw((k + 0.5) / 5, 256)).reduce(4)
+            difference = np.abs(np.asarray(larger, int) - frame).mean(-1)
+            assert np.median(difference[visible]) < 4  # edges differ, and the noise of the pattern
+            assert difference[~visible].mean() < 12
 
 
 @pytest.mark.parametrize("seed", range(4))  # with either object in front
@@ -183,7 +213,7 @@ def test_mask_holds_only_what_sounds_in_the_frames_second(seed):
     sprites = [_square_sprite(colour=(255, 0, 0)), _square_sprite(colour=(0, 255, 0))]
     active = np.array([[1, 0, 1, 0, 0], [0, 1, 1, 0, 1]], dtype=bool)
     ranges = MotionRanges(area=(0.05, 0.1), max_angle=0, max_turn=0)
-    clip = make_clip(rng, np.zeros((5, 64, 64, 3), np.uint8), sprites, active, ranges)
+    clip = make_clip(rng, _Black(), sprites, active, ranges)
     red, green = clip.frames[..., 0] >= 128, clip.frames[..., 1] >= 128
     for t, (first, second) in enumerate(active.T):
         assert np.array_equal(clip.masks[t], (first & red[t]) | (second & green[t]))
@@ -194,7 +224,7 @@ def test_oracle_of_an_empty_frame_is_the_share_left_empty():
     rng = np.random.default_rng(0)
     active = np.array([[1, 1, 1, 1, 0]], dtype=bool)
     ranges = MotionRanges(area=(0.1, 0.1))
-    clip = make_clip(rng, np.zeros((5, 64, 64, 3), np.uint8), [_square_sprite()], active, ranges)
+    clip = make_clip(rng, _Black(), [_square_sprite()], active, ranges)
     assert oracle_scores(clip).tolist() == [1, 1, 1, 1, 1 - clip.visible[4].mean()]
 
 

@@ -11,6 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from detectron2.modeling import build_model
+from transavs.video import VideoReader
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,9 +38,12 @@ def test_the_demo_falls_back_to_toy_where_debians_packages_cannot_be_had(run_scr
     rows = [line.split("|")[1].strip() for line in table.splitlines()[2:] if line.startswith("|")]
     assert rows == ["original", "silence", "noise", "shuffled", "offscreen"]
     assert re.search(r"nothing heard \(no model\): mJ \d+\.\d", table)
-    *_, results, pictures, model = done.stdout.strip().splitlines()
-    assert results.startswith("Results:") and model.startswith("Model:")
+    *_, results, pictures, model, video = done.stdout.strip().splitlines()
+    assert results.startswith("Results:") and model.startswith("Model:") and video.startswith("Video:")
     assert Path(pictures.split()[1].rstrip(",")).stat().st_size > 10_000
+    for reader in (VideoReader(video.split()[1].rstrip(",")), VideoReader(tmp_path / "demo/video/demo.mp4")):
+        assert reader.has_audio and (reader.height, reader.width) == (360, 360)
+        assert reader.duration == pytest.approx(20, abs=0.1)
 
 
 def test_the_benchmark_writes_what_configs_cost(run_script, tmp_path):

@@ -1,7 +1,7 @@
-"""What the makers of synthetic clips share: composing scenes, mixing sounds, writing AVSBench's layout.
+"""What the makers of synthetic clips share: clips of scenes and sounds, writing AVSBench's layout, the command line.
 
-A maker (datasets/prepare_toy.py, datasets/prepare_stamps.py) gives cut-out objects with their sounds; here they are set
-in motion over a background, and the mask of a frame is made of the visible pixels of what sounds in its second.
+A maker (datasets/prepare_toy.py, datasets/prepare_stamps.py) gives cut-out objects with their sounds and a background;
+here a scene is made of them, and the mask of a frame of the visible pixels of what sounds in its second.
 """
 
 import argparse
@@ -34,62 +34,27 @@ from .data.avsbench import (
     datasets_root,
 )
 from .evaluation.metrics import jaccard
+from .scenes import Scene, random_scene
 
 FORMAT_VERSION = 3  # to be raised when the same arguments would make other clips than before
 SAMPLE_RATE = 16000  # Hz, VGGish's
 SECONDS_SAMPLES = NUM_FRAMES * SAMPLE_RATE
 SOUNDING_PROBABILITY = 0.6  # of an object in one second of an MS3 clip
-MIN_VISIBLE_SHARE = 0.5  # of an object's pixels, in every frame
-MIN_VISIBLE_AREA = 0.01  # of the frame
-MAX_PLACEMENTS = 300
 CROSSFADE_SAMPLES = 320  # 20 ms
 RMS_LEVEL = 0.08
 PNG_COMPRESSION = 6
+MIN_SIZE = 32  # pixels of a frame's side
 
 
-@dataclass
-class Sprite:
-    """A cut-out object: `image` RGBA, `sound` float32 [samples] at 16 kHz."""
-
-    name: str
-    image: Image.Image
-    sound: np.ndarray
-
-    def __post_init__(self):
-        self.num_pixels = int((np.asarray(self.image)[..., 3] >= 128).sum())
-
-
-@dataclass(frozen=True)
-class MotionRanges:
-    """How a maker's objects may move; shares are of the frame, angles in degrees, drift and turn over a whole clip."""
-
-    area: tuple
-    max_side: float = 0.75
-    max_drift: float = 0.25
-    max_growth: float = 1.2
-    max_angle: float = 20.0
-    max_turn: float = 15.0
-
-
-@dataclass
-class Motion:
-    """An object's way through a clip: each pair is the value at its start and at its end."""
-
-    x: tuple
-    y: tuple
-    scale: tuple
-    angle: tuple
-    flip: bool
-
-    def at(self, progress):
-        return tuple(start + (end - start) * progress for start, end in (self.x, self.y, self.scale, self.angle))
+# ---- Clips -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Clip:
     """`frames` uint8 [T,H,W,3], `masks` and `visible` (any object) bool [T,H,W], `waveform` float32 [samples].
 
-    `category` is the first object's name, `objects` has all of them, in alphabetical order.
+    `category` is the first object's name, `objects` has all of them, in alphabetical order; `scene` draws the clip at
+    other times and sizes than its frames'.
     """
 
     frames: np.ndarray
@@ -98,80 +63,7 @@ class Clip:
     waveform: np.ndarray
     category: str
     objects: list
-
-
-# ---- Scenes ----------------------------------------------------------------------------------------------------------
-
-
-def random_motion(rng, sprite, size, ranges, shrink=1.0):
-    scale = shrink * np.sqrt(rng.uniform(*ranges.area) * size**2 / sprite.num_pixels)
-    scale = min(scale, ranges.max_side * size / max(sprite.image.size))
-    growth = np.exp(rng.uniform(-1, 1) * np.log(ranges.max_growth))
-    angle = rng.uniform(-ranges.max_angle, ranges.max_angle)
-    x, y = rng.uniform(0.1, 0.9, size=2) * size
-    drift_x, drift_y = rng.uniform(-ranges.max_drift, ranges.max_drift, size=2) * size
-    return Motion(
-        x=(x - drift_x / 2, x + drift_x / 2),
-        y=(y - drift_y / 2, y + drift_y / 2),
-        scale=(scale / np.sqrt(growth), scale * np.sqrt(growth)),
-        angle=(angle, angle + rng.uniform(-ranges.max_turn, ranges.max_turn)),
-        flip=bool(rng.random() < 0.5),
-    )
-
-
-def draw_sprite(sprite, motion, progress, size):
-    """Returns: float32 RGBA [H,W,4] in [0,1], and the object's number of pixels, those outside the frame included."""
-    x, y, scale, angle = motion.at(progress)
-    image = sprite.image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if motion.flip else sprite.image
-    image = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
-    image = image.rotate(angle, Image.Resampling.BICUBIC, expand=True)
-    canvas = Image.new("RGBA", (size, size))
-    canvas.paste(image, (round(x - image.width / 2), round(y - image.height / 2)))
-    num_pixels = int((np.asarray(image)[..., 3] >= 128).sum())
-    return np.asarray(canvas, dtype=np.float32) / 255, num_pixels
-
-
-def compose(background, sprites, motions):
-    """Paint the objects over the background, later ones in front.
-
-    Args:
-        background: uint8 [T,H,W,3], H = W.
-
-    Returns:
-        frames uint8 [T,H,W,3]; visible bool [n,T,H,W], each object's pixels that nothing hides; shares float [n,T], the
-        visible share of all its pixels.
-    """
-    num_frames, size = background.shape[:2]
-    visible = np.zeros((len(sprites), num_frames, size, size), dtype=bool)
-    num_pixels = np.zeros((len(sprites), num_frames), dtype=int)
-    frames = background.astype(np.float32)
-    for t in range(num_frames):
-        progress = (t + 0.5) / num_frames  # a frame stands for the middle of its second
-        for i, (sprite, motion) in enumerate(zip(sprites, motions)):
-            layer, num_pixels[i, t] = draw_sprite(sprite, motion, progress, size)
-            alpha = layer[..., 3:]
-            frames[t] = frames[t] * (1 - alpha) + 255 * layer[..., :3] * alpha
-            solid = alpha[..., 0] >= 0.5
-            visible[:i, t] &= ~solid
-            visible[i, t] = solid
-    shares = visible.sum((2, 3)) / np.maximum(num_pixels, 1)
-    return frames.round().clip(0, 255).astype(np.uint8), visible, shares
-
-
-def make_scene(rng, background, sprites, ranges):
-    """Place the objects anew until each is sensibly visible in every frame. Returns: frames, visible as `compose`.
-
-    Silent objects are held to the same rule as sounding ones: how well one sees an object must not tell if it sounds.
-    """
-    size = background.shape[1]
-    for attempt in range(MAX_PLACEMENTS):
-        shrink = 0.99 ** max(0, attempt - 50)
-        motions = [random_motion(rng, sprite, size, ranges, shrink) for sprite in sprites]
-        frames, visible, shares = compose(background, sprites, motions)
-        if shares.min() >= MIN_VISIBLE_SHARE and visible.mean((2, 3)).min() >= MIN_VISIBLE_AREA:
-            return frames, visible
-    names = ", ".join(sprite.name for sprite in sprites)
-    raise AVSDatasetError(f"{names}: no placement in {MAX_PLACEMENTS} shows every object at {size}x{size} pixels")
+    scene: Scene
 
 
 def random_schedule(rng, subset, num_objects):
@@ -191,16 +83,17 @@ def make_clip(rng, background, sprites, active, ranges):
     """A whole clip of objects in motion.
 
     Args:
-        background: uint8 [T,H,W,3].
+        background: as in `Scene`.
         sprites: the objects; the first one's name is the clip's category.
         active: bool [n,T], whether an object sounds in a second.
         ranges: MotionRanges.
     """
     depth = rng.permutation(len(sprites))  # who is in front must not tell who sounds
-    frames, visible = make_scene(rng, background, [sprites[i] for i in depth], ranges)
+    scene, frames, visible = random_scene(rng, background, [sprites[i] for i in depth], ranges)
     masks = (visible & active[depth][:, :, None, None]).any(0)
     waveform = mix_sounds(rng, [sprite.sound for sprite in sprites], active)
-    return Clip(frames, masks, visible.any(0), waveform, sprites[0].name, sorted(sprite.name for sprite in sprites))
+    objects = sorted(sprite.name for sprite in sprites)
+    return Clip(frames, masks, visible.any(0), waveform, sprites[0].name, objects, scene)
 
 
 # ---- Sounds ----------------------------------------------------------------------------------------------------------
@@ -358,12 +251,16 @@ def make_parser(description, prefix, size):
     return parser
 
 
-def run_maker(args, get_maker, counts, arguments):
-    """Make the subsets asked for on the command line. `counts`: {subset: clips in train, val and test}."""
-    if args.size < 32:
-        sys.exit(f"--size is {args.size}, expected at least 32: smaller objects cannot be told apart")
+def check_size_and_seed(args):
+    if args.size < MIN_SIZE:
+        sys.exit(f"--size is {args.size}, expected at least {MIN_SIZE}: smaller objects cannot be told apart")
     if args.seed < 0:
         sys.exit(f"--seed is {args.seed}, expected 0 or more")
+
+
+def run_maker(args, get_maker, counts, arguments):
+    """Make the subsets asked for on the command line. `counts`: {subset: clips in train, val and test}."""
+    check_size_and_seed(args)
     for subset in LAYOUTS if args.subset == "both" else [args.subset]:
         if min(counts[subset]) < 1:
             sys.exit(f"{counts[subset]} clips in train, val and test: expected at least 1 of each")
