@@ -13,7 +13,12 @@ from transavs import add_transavs_config
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
 def small_cfg():
     """Makes the config of a model that runs in a fraction of a second; takes overrides as KEY, VALUE, ..."""
     def make(*overrides, file="toy/toy_s4_R18.yaml"):
@@ -25,7 +30,6 @@ def small_cfg():
         cfg.merge_from_list([*small, *overrides])
         return cfg
 
-    torch.manual_seed(0)
     return make
 
 

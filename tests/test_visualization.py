@@ -103,12 +103,6 @@ def test_probabilities_colour_by_their_height_and_are_outlined_above_one_half(fr
     assert (outlined[:, 19] == visualization.RIM_COLOR).all()
 
 
-def test_a_score_is_written_in_the_corner(frame):
-    frame, mask = np.full((100, 100, 3), GREY, dtype=np.uint8), np.zeros((100, 100), dtype=bool)
-    changed = (visualization.overlay(frame, mask, score=0.87) != frame).any(axis=-1)
-    assert changed[:20, :60].any() and not changed[30:].any() and not changed[:, 70:].any()
-
-
 @pytest.mark.parametrize(
     ("frame_", "mask_", "message"),
     [

@@ -4,8 +4,8 @@
     tools/demo.py --config-file configs/avs_s4_R101.yaml --input street.mp4 --output output/videos \
         MODEL.WEIGHTS output/avs_s4_R101/model_best.pth
 
-For each video NAME it writes NAME_sounding.mp4, whose frames are those that were segmented; the number in the corner is
-the score of the surest object. --masks adds NAME_masks/, a PNG a frame (255 sounds), and --json NAME_sounding.json:
+For each video NAME it writes NAME_sounding.mp4, whose frames are those that were segmented, each object with a colour and
+its score. --masks adds NAME_masks/, a PNG a frame (255 sounds), and --json NAME_sounding.json:
 each frame's time in seconds, what sounds as a whole, and each object with its score, as COCO RLE.
 """
 import argparse
@@ -28,7 +28,7 @@ from transavs import AVSPredictor
 from transavs.config import read_config
 from transavs.evaluation.avs_evaluator import encode_mask
 from transavs.video import SOURCE_RATE, VIDEO_SUFFIXES, VideoError, VideoReader, VideoWriter
-from transavs.visualization import overlay
+from transavs.visualization import draw_objects, overlay
 
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} clips [{elapsed}<{remaining}, {rate_noinv_fmt}]"
 
@@ -107,13 +107,22 @@ def output_names(videos):
 
 
 class Outputs:
-    """What is written of one video, frame by frame; nothing stays of a video that fails."""
+    """What is written of one video, frame by frame; nothing stays of a video that fails.
 
-    def __init__(self, folder, name, reader, args, threshold):
+    Args:
+        folder (Path): that all goes into.
+        name (str): that the files' names begin with.
+        reader (VideoReader): the video.
+        args (Namespace): `fps`, `masks`, `json`, `side_by_side`, as on the command line.
+        threshold (float): a pixel sounds above it.
+        source (str): what the JSON calls the video.
+    """
+
+    def __init__(self, folder, name, reader, args, threshold, source):
         self.video_path = folder / f"{name}_sounding.mp4"
         self.json_path = folder / f"{name}_sounding.json" if args.json else None
         self.masks_folder = folder / f"{name}_masks" if args.masks else None
-        self.side_by_side, self.threshold, self.reader = args.side_by_side, threshold, reader
+        self.side_by_side, self.threshold, self.reader, self.source = args.side_by_side, threshold, reader, source
         self.fps = reader.fps if args.fps == SOURCE_RATE else args.fps
         self.frames = []  # of the JSON
         width = 2 * reader.width if args.side_by_side else reader.width
@@ -137,8 +146,7 @@ class Outputs:
     def add(self, result):
         """Args: result (FrameResult)"""
         mask = (result.sem_seg > self.threshold).any(0)  # H W
-        scores = result.instances.scores.tolist()
-        drawn = overlay(result.frame, mask.numpy(), score=max(scores) if scores else None)
+        drawn = self._draw(result.frame, mask, result.instances)
         picture = np.concatenate([result.frame, drawn], axis=1) if self.side_by_side else drawn
         self.writer.write(picture, result.time, 1 / self.fps)
         if self.masks_folder:
@@ -146,20 +154,28 @@ class Outputs:
             Image.fromarray(mask.numpy().astype(np.uint8) * 255).save(self.masks_folder / f"{len(self.frames):06d}.png")
         self.frames.append(self._description(result, mask) if self.json_path else None)
 
+    def _draw(self, frame, mask, objects):
+        objects = objects[:]
+        objects.pred_masks = objects.pred_masks & mask
+        # Where windows overlap, a pixel may sound that no object of the nearest one has.
+        rest = mask & ~objects.pred_masks.any(0)
+        return draw_objects(overlay(frame, rest.numpy()) if rest.any() else frame, objects)
+
     def _description(self, result, mask):
         objects = result.instances
         return {
             "time": result.time,
             "segmentation": encode_mask(mask),
             "instances": [
-                {"score": score, "category_id": category, "segmentation": encode_mask(object_mask)}
-                for score, category, object_mask in
-                zip(objects.scores.tolist(), objects.pred_classes.tolist(), objects.pred_masks)
+                {"object": number, "score": score, "category_id": category, "segmentation": encode_mask(object_mask)}
+                for number, score, category, object_mask in zip(
+                    objects.object_number.tolist(), objects.scores.tolist(), objects.pred_classes.tolist(),
+                    objects.pred_masks)
             ],
         }
 
     def _write_json(self):
-        description = {"video": self.reader.path, "height": self.reader.height, "width": self.reader.width,
+        description = {"video": self.source, "height": self.reader.height, "width": self.reader.width,
                        "fps": self.fps, "duration": self.reader.duration, "frames": self.frames}
         partial = self.json_path.with_suffix(".json.part")
         try:
@@ -181,7 +197,7 @@ def segment_video(predictor, video, name, args):
     total = math.ceil(reader.num_seconds(args.fps) / seconds)
     results = predictor.stream(reader, args.fps)
     with tqdm(total=total, unit="clip", desc=name, bar_format=BAR) as bar, \
-            Outputs(Path(args.output), name, reader, args, predictor.cfg.TEST.MASK_THRESHOLD) as outputs:
+            Outputs(Path(args.output), name, reader, args, predictor.cfg.TEST.MASK_THRESHOLD, video) as outputs:
         for result in results:
             outputs.add(result)
             if int(result.time) // seconds > bar.n:

@@ -18,7 +18,7 @@ TEXT_SIZE, TEXT_SHARE = 9, 1 / 32  # of that text, in points: at least, and of t
 POINT = 100 / 72  # pixels, in Visualizer's figures
 
 
-def overlay(frame, mask, contour=True, color=PREDICTION_COLOR, opacity=MASK_OPACITY, score=None):
+def overlay(frame, mask, contour=True, color=PREDICTION_COLOR, opacity=MASK_OPACITY):
     """Lays a mask over a frame: a half-transparent colour inside, a line of it along the inner side of the border, and a
     thin white one along the outer side, so that the border is seen on frames of any colour.
 
@@ -31,7 +31,6 @@ def overlay(frame, mask, contour=True, color=PREDICTION_COLOR, opacity=MASK_OPAC
         contour (bool): draw the lines.
         color (tuple[int]): RGB.
         opacity (float): of the colour where the mask is True, or the probability 1; in [0, 1].
-        score (float): written into the upper left corner in percent; None writes nothing.
 
     Returns:
         ndarray: uint8 [H, W, 3], a new image.
@@ -39,14 +38,14 @@ def overlay(frame, mask, contour=True, color=PREDICTION_COLOR, opacity=MASK_OPAC
     Raises:
         ValueError: for a frame that is not uint8 [H, W, 3], or a mask of another size.
     """
-    frame, mask = _checked(frame, mask)
+    frame, mask = checked(frame, mask)
     weight = opacity * mask.astype(np.float32)[..., None]
     image = np.rint(frame * (1 - weight) + np.float32(color) * weight).astype(np.uint8)
     if contour:
         inside = mask > 0.5 if mask.dtype != bool else mask
         image[inner_border(~inside)] = RIM_COLOR
-        image[inner_border(inside, _line_width(mask.shape))] = color
-    return image if score is None else _write_score(image, score)
+        image[inner_border(inside, line_width(mask.shape))] = color
+    return image
 
 
 def inner_border(mask, width=1):
@@ -79,7 +78,7 @@ def draw_instances(frame, instances, metadata=None, scale=None, opacity=MASK_OPA
     frame, masks = np.asarray(frame), instances.pred_masks.numpy()
     scale = scale or max(1.0, LEGIBLE_SIZE / min(frame.shape[:2]))
     for mask in masks:
-        _checked(frame, mask)
+        checked(frame, mask)
     visualizer = Visualizer(frame, metadata, scale=scale)
     for index in np.argsort(-masks.sum((1, 2)), kind="stable"):  # the small ones on top
         query = int(instances.query_index[index]) if instances.has("query_index") else int(index)
@@ -106,7 +105,7 @@ def draw_heat(frame, heat, opacity=0.75):
     Raises:
         ValueError: for a frame that is not uint8 [H, W, 3], or a map of another size.
     """
-    frame, heat = _checked(frame, heat)
+    frame, heat = checked(frame, heat)
     colors = 255 * colormaps[HEAT_MAP](heat / max(float(heat.max()), np.finfo(np.float32).tiny))[..., :3]
     return np.rint(opacity * colors + (1 - opacity) * grey(frame)).astype(np.uint8)
 
@@ -116,7 +115,8 @@ def grey(frame):
     return cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
-def _checked(frame, mask):
+def checked(frame, mask):
+    """Both as arrays. Raises: ValueError, where they do not fit."""
     frame, mask = np.asarray(frame), np.asarray(mask)
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise ValueError(f"frame must be uint8 [H, W, 3], got {frame.dtype} {list(frame.shape)}")
@@ -125,16 +125,9 @@ def _checked(frame, mask):
     return frame, mask
 
 
-def _line_width(shape):
+def line_width(shape):
+    """Pixels of a border's line in a frame of this height and width."""
     return max(1, round(min(shape) / 96))  # 2 pixels at AVSBench's 224
-
-
-def _write_score(image, score):
-    scale = max(0.35, min(image.shape[:2]) / 400)
-    origin = (round(10 * scale), round(30 * scale))
-    for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):  # white on a dark rim: readable on any frame
-        cv2.putText(image, f"{100 * score:.0f}%", origin, cv2.FONT_HERSHEY_SIMPLEX, scale, color, thickness, cv2.LINE_AA)
-    return image
 
 
 def _label(instance, metadata):
@@ -154,12 +147,12 @@ def _draw_instance(visualizer, mask, color, label, opacity):
         size = max(TEXT_SIZE / visualizer.output.scale, TEXT_SHARE * min(height, width))
         # Above the mask and inside the frame: the text hangs from its position and is about so high and wide.
         text_height, half_width = 1.5 * size * POINT, 0.35 * size * POINT * len(label)
-        middle, top = _top_of_largest_part(mask)
+        middle, top = top_of_largest_part(mask)
         x = np.clip(middle, half_width, max(half_width, width - half_width))
         visualizer.draw_text(label, (x, max(0, top - text_height)), color=color, font_size=size)
 
 
-def _top_of_largest_part(mask):
+def top_of_largest_part(mask):
     """Where a mask's label goes: x and y."""
     _, _, boxes, centers = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     largest = 1 + boxes[1:, cv2.CC_STAT_AREA].argmax()  # 0 is the background

@@ -1,0 +1,62 @@
+"""What sounds in a video: each object in its own colour, with its score."""
+import cv2
+import numpy as np
+
+from .masks import INSTANCE_COLORS, MASK_OPACITY, RIM_COLOR, checked, inner_border, line_width, top_of_largest_part
+
+LABEL_SHARE = 1 / 500  # of the frame's pixels: a smaller object gets no score written at it
+LABEL_HEIGHT = 1 / 22  # of the shorter side; but at least
+MIN_LABEL_PIXELS = 10
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+FONT_PIXELS = 22  # the height of its digits at scale 1
+
+
+def object_color(number):
+    """The colour of a video's object: RGB."""
+    return INSTANCE_COLORS[number % len(INSTANCE_COLORS)]
+
+
+def draw_objects(frame, instances):
+    """Draws the objects of a video's frame: a half-transparent colour in each mask, a line of it inside the mask's
+    border, a thin white one around all of them, and the scores in percent.
+
+    Unlike `draw_instances`, which Visualizer slows down to a few frames a second, it is meant for whole videos.
+
+    Args:
+        frame (ndarray): uint8 [H, W, 3], RGB.
+        instances (Instances): `pred_masks` bool [k, H, W] without a common pixel, `scores` [k], `object_number` [k],
+            which gives the colour.
+
+    Returns:
+        ndarray: uint8 [H, W, 3], a new image.
+
+    Raises:
+        ValueError: for a frame that is not uint8 [H, W, 3], or masks of another size.
+    """
+    masks = instances.pred_masks.numpy()
+    image = np.array(frame)
+    for mask in masks:
+        checked(image, mask)
+    colors = [object_color(number) for number in instances.object_number.tolist()]
+    for mask, color in zip(masks, colors):
+        image[mask] = np.rint((1 - MASK_OPACITY) * image[mask] + MASK_OPACITY * np.float32(color))
+    image[inner_border(~masks.any(0))] = RIM_COLOR
+    for mask, color in zip(masks, colors):
+        image[inner_border(mask, line_width(mask.shape))] = color
+    for mask, score in zip(masks, instances.scores.tolist()):
+        if mask.mean() >= LABEL_SHARE:
+            _write_above(image, mask, f"{100 * score:.0f}%")
+    return image
+
+
+def _write_above(image, mask, text):
+    """Writes a text above the mask's largest part, inside the image: white on a dark rim, readable on any frame."""
+    height, width = image.shape[:2]
+    scale = max(MIN_LABEL_PIXELS, LABEL_HEIGHT * min(height, width)) / FONT_PIXELS
+    thickness = max(1, round(2 * scale))
+    (text_width, text_height), _ = cv2.getTextSize(text, FONT, scale, thickness)
+    middle, top = top_of_largest_part(mask)
+    x = round(min(max(2, middle - text_width / 2), max(2, width - text_width - 2)))
+    y = max(text_height + 3, top - 4)
+    for color, line in (((0, 0, 0), thickness + 2), ((255, 255, 255), thickness)):
+        cv2.putText(image, text, (x, int(y)), FONT, scale, color, line, cv2.LINE_AA)
