@@ -29,5 +29,8 @@ setup(
         "tabulate",
         "matplotlib",
     ],
-    extras_require={"onnx": ["onnx", "onnxscript", "onnxruntime"]},  # tools/export_model.py --format onnx
+    extras_require={
+        "onnx": ["onnx", "onnxscript", "onnxruntime"],  # tools/export_model.py --format onnx
+        "web": ["gradio>=6"],  # tools/web_demo.py
+    },
 )

@@ -1,0 +1,78 @@
+"""What the model said of a video, kept on disk, so that other thresholds can be tried without running it again."""
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from detectron2.structures import Instances
+from transavs.engine.predictor import FrameResult
+
+PERCENTS = np.linspace(0, 1, 101, dtype=np.float32)
+
+
+class Recording:
+    """The results of one video.
+
+    A frame's map is kept in whole percents, rounded up, so that a threshold of whole percents finds the same pixels in
+    it as in the map itself.
+
+    Args:
+        folder (str or PathLike): an empty one, for a file a frame.
+        reader (VideoReader): the video, which is read once more at each replay.
+        fps (float or "source"): frames a second, as they were segmented.
+        least_threshold (float): the model's own TEST.MASK_THRESHOLD; no lower one can be tried.
+    """
+
+    def __init__(self, folder, reader, fps, least_threshold):
+        self.folder, self.reader, self.fps, self.least_threshold = Path(folder), reader, fps, least_threshold
+        self.num_frames = self.num_replays = 0
+
+    def add(self, result):
+        """Args: result (FrameResult): of the next frame."""
+        found = result.instances
+        owner = np.zeros(found.image_size, np.uint16)  # 0 is nobody
+        for number, mask in enumerate(found.pred_masks.numpy(), start=1):
+            owner[mask] = number
+        np.savez_compressed(
+            self._file(self.num_frames),
+            percent=np.searchsorted(PERCENTS, result.sem_seg.amax(0).numpy()).astype(np.uint8),
+            owner=owner,
+            scores=found.scores.numpy(),
+            pred_classes=found.pred_classes.numpy(),
+            query_index=found.query_index.numpy(),
+            object_number=found.object_number.numpy(),
+        )
+        self.num_frames += 1
+
+    def replay(self, mask_threshold, least_score):
+        """The results as the model would give them with another threshold.
+
+        Args:
+            mask_threshold (float): in whole percents, at least `least_threshold`.
+            least_score (float): objects below it are left out, with their pixels.
+
+        Yields:
+            FrameResult: its `sem_seg` is [1, H, W], that of the likeliest class.
+        """
+        if mask_threshold < self.least_threshold:
+            raise ValueError(f"threshold {mask_threshold}, expected at least the model's {self.least_threshold}")
+        # The reader may have frames more than the recording, if that was ended early.
+        for number, (time, frame) in zip(range(self.num_frames), self.reader.sample(self.fps)):
+            yield self._read(number, float(time), frame, round(100 * mask_threshold), least_score)
+
+    def _read(self, number, time, frame, least_percent, least_score):
+        with np.load(self._file(number)) as kept:
+            percent, owner = kept["percent"], kept["owner"]
+            fields = {key: torch.from_numpy(kept[key])
+                      for key in ("scores", "pred_classes", "query_index", "object_number")}
+        left_out = np.flatnonzero(fields["scores"].numpy() < least_score) + 1
+        percent[np.isin(owner, left_out)] = 0
+        owner[percent <= least_percent] = 0
+        numbers = np.setdiff1d(np.unique(owner), [0, *left_out])
+        masks = torch.from_numpy(owner[None] == numbers[:, None, None])
+        chosen = torch.from_numpy(numbers.astype(np.int64)) - 1
+        instances = Instances(owner.shape, pred_masks=masks, **{key: field[chosen] for key, field in fields.items()})
+        return FrameResult(time, frame, torch.from_numpy(PERCENTS[percent])[None], instances)
+
+    def _file(self, number):
+        return self.folder / f"{number:06d}.npz"
