@@ -1,14 +1,13 @@
 """Pictures: what is drawn where, in which colours, at which size; and the tool that draws an evaluation's results."""
-import importlib.util
 import json
 import re
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+import visualize_results
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import Instances
 from PIL import Image
@@ -18,7 +17,6 @@ from transavs.visualization import ClipPicture, clips
 from transavs.visualization.canvas import GAP
 from transavs.visualization.masks import INSTANCE_COLORS, instance_color
 
-TOOL = Path(__file__).resolve().parents[1] / "tools" / "visualize_results.py"
 GREY = 120
 
 
@@ -279,14 +277,6 @@ def test_a_frame_without_instances_stays_as_it_is():
 # The tool
 
 
-@pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("visualize_results", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def evaluated(tmp_path):
     """A registered dataset of three clips and the predictions of an evaluation: (name, predictions.json)."""
@@ -319,49 +309,49 @@ def _write_clip(folder, video_id):
     }
 
 
-def test_tool_draws_each_clip_and_one_sheet(tool, evaluated, tmp_path, capsys):
+def test_tool_draws_each_clip_and_one_sheet(evaluated, tmp_path, capsys):
     name, predictions = evaluated
     output = tmp_path / "pictures"
     arguments = ["--dataset", name, "--predictions", str(predictions), "--output", str(output)]
-    tool.main([*arguments, "--num-clips", "2"])
+    visualize_results.main([*arguments, "--num-clips", "2"])
     assert sorted(path.name for path in output.iterdir()) == [
         "clip0.png", "clip1.png", "qualitative.png", "results.png"
     ]
     assert "results.png" in capsys.readouterr().out
-    tool.main([*arguments, "--video-id", "clip2", "--format", "pdf"])
+    visualize_results.main([*arguments, "--video-id", "clip2", "--format", "pdf"])
     for figure in ("clip2.pdf", "qualitative.pdf", "results.pdf"):
         assert "clip2" in texts_of((output / figure).read_bytes())
     assert not (output / "clip2.png").exists()
 
 
-def test_tool_computes_the_clips_jaccard_from_the_file(tool, evaluated):
+def test_tool_computes_the_clips_jaccard_from_the_file(evaluated):
     name, predictions = evaluated
-    clip = tool.load_dataset(name)["clip1"]
-    assert tool.make_picture(clip, tool.load_predictions(str(predictions))["clip1"]).jaccard == 1.0
+    clip = visualize_results.load_dataset(name)["clip1"]
+    assert visualize_results.make_picture(clip, visualize_results.load_predictions(str(predictions))["clip1"]).jaccard == 1.0
 
 
-def test_tool_says_in_one_line_what_is_wrong(tool, evaluated, tmp_path):
+def test_tool_says_in_one_line_what_is_wrong(evaluated, tmp_path):
     name, predictions = evaluated
     other = tmp_path / "other.json"
     other.write_text(json.dumps({"clips": [{"video_id": "clip0"}]}))
 
     def run(dataset=name, file=predictions, *more):
-        tool.main(["--dataset", dataset, "--predictions", str(file), "--output", str(tmp_path / "out"), *more])
+        visualize_results.main(["--dataset", dataset, "--predictions", str(file), "--output", str(tmp_path / "out"), *more])
 
-    with pytest.raises(tool.UsageError, match="--dataset nowhere: not registered; expected one of .*avsbench_s4_test"):
+    with pytest.raises(visualize_results.UsageError, match="--dataset nowhere: not registered; expected one of .*avsbench_s4_test"):
         run("nowhere")
-    with pytest.raises(tool.UsageError, match="absent.json: no such file"):
+    with pytest.raises(visualize_results.UsageError, match="absent.json: no such file"):
         run(name, tmp_path / "absent.json")
-    with pytest.raises(tool.UsageError, match="other.json: not a predictions.json of AVSEvaluator"):
+    with pytest.raises(visualize_results.UsageError, match="other.json: not a predictions.json of AVSEvaluator"):
         run(name, other)
-    with pytest.raises(tool.UsageError, match="--video-id clip9: no such clip in"):
+    with pytest.raises(visualize_results.UsageError, match="--video-id clip9: no such clip in"):
         run(name, predictions, "--video-id", "clip9")
-    with pytest.raises(tool.UsageError, match="--num-clips 0"):
+    with pytest.raises(visualize_results.UsageError, match="--num-clips 0"):
         run(name, predictions, "--num-clips", "0")
 
 
-def test_tool_refuses_predictions_of_another_size(tool, evaluated):
+def test_tool_refuses_predictions_of_another_size(evaluated):
     name, predictions = evaluated
-    clip = {**tool.load_dataset(name)["clip0"], "height": 17}
-    with pytest.raises(tool.UsageError, match=r"clip clip0: predicted masks are \[16, 16\], its frames \[17, 16\]"):
-        tool.make_picture(clip, tool.load_predictions(str(predictions))["clip0"])
+    clip = {**visualize_results.load_dataset(name)["clip0"], "height": 17}
+    with pytest.raises(visualize_results.UsageError, match=r"clip clip0: predicted masks are \[16, 16\], its frames \[17, 16\]"):
+        visualize_results.make_picture(clip, visualize_results.load_predictions(str(predictions))["clip0"])

@@ -16,7 +16,7 @@ MAX_ROWS = 6  # objects at once; the smaller ones are counted
 WAVE_SIZE = 1200, 64  # pixels, width and height
 STYLE = """
 .timeline { overflow-x: auto; position: relative; padding-bottom: 4px; }
-.timeline .grid { display: grid; gap: 3px; position: relative; width: max-content; min-width: min(100%, 480px);
+.timeline .grid { display: grid; gap: 3px; position: relative; width: fit-content;
     grid-template-columns: repeat(var(--seconds), minmax(46px, 84px)); }
 .timeline .wave { grid-column: 1 / -1; width: 100%; height: 40px; border-radius: 4px; }
 .timeline .second { font-size: 11px; opacity: .65; border-left: 1px solid currentColor; padding-left: 3px; }
@@ -102,10 +102,14 @@ class Timeline:
         return f'<div class="timeline">{grid}{rest}</div>'
 
     def _rows(self):
-        """Objects that never sound together share a row. Returns: dicts of seconds to (number, Cell); how many are left out."""
+        """Objects that never sound together share a row; the large ones come first.
+
+        Returns:
+            list of rows, each a dict of seconds to (number, Cell); and how many objects found no row.
+        """
         rows, left_out = [], 0
-        for number in sorted(self._objects, key=lambda number: -sum(cell.area for cell in self._objects[number].values())):
-            cells = self._objects[number]
+        objects = sorted(self._objects.items(), key=lambda item: -sum(cell.area for cell in item[1].values()))
+        for number, cells in objects:
             row = next((row for row in rows if not row.keys() & cells.keys()), None)
             if row is None and len(rows) == MAX_ROWS:
                 left_out += 1

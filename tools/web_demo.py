@@ -43,7 +43,7 @@ TransAVS marks, in each frame, the objects that can be heard: upload a video or 
 def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-file", required=True, help="of the model, e.g. configs/avs_s4_R101.yaml")
-    parser.add_argument("--examples", nargs="+", default=[], metavar="VIDEO", help="offered on the page; files or folders")
+    parser.add_argument("--examples", nargs="+", default=[], metavar="VIDEO", help="for the page; files, folders")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s); 0.0.0.0 is all")
     parser.add_argument("--port", type=int, default=7860, help="default: %(default)s")
     parser.add_argument("--max-megabytes", type=int, default=200, help="of an upload (default: %(default)s)")
@@ -226,7 +226,7 @@ def build(page, examples, threshold):
                     start = gr.Button("Find what sounds", variant="primary", elem_id="start")
                     stop = gr.Button("Stop", elem_id="stop")
             with gr.Column(scale=3):
-                result = gr.Video(label="What sounds", elem_id="result", autoplay=True, interactive=False, height=420)
+                result = gr.Video(label="What sounds", elem_id="result", autoplay=True, interactive=False, height=380)
                 sentence = gr.Markdown(elem_id="sentence")
                 with gr.Row():
                     mask_threshold = gr.Slider(LEAST_THRESHOLD, 0.95, threshold, step=0.01, elem_id="mask_threshold",

@@ -1,5 +1,4 @@
 """The command line of tools/convert_weights.py."""
-import importlib.util
 import os
 from pathlib import Path
 
@@ -7,6 +6,7 @@ import pytest
 import torch
 import torchvision
 
+import convert_weights
 from detectron2.checkpoint import DetectionCheckpointer
 
 SCRIPT = "tools/convert_weights.py"
@@ -14,13 +14,9 @@ CONFIG = "configs/toy/toy_s4_R18.yaml"
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
-def convert_weights(monkeypatch):
+def convert(*arguments):
     """The script's `main`, run in this process with the arguments that follow the config's."""
-    spec = importlib.util.spec_from_file_location("convert_weights", ROOT / SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return lambda *arguments: module.main(["--config-file", str(ROOT / CONFIG), *map(str, arguments)])
+    return convert_weights.main(["--config-file", str(ROOT / CONFIG), *map(str, arguments)])
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +24,9 @@ def resnet():
     return torchvision.models.resnet18().state_dict()
 
 
-def test_a_file_becomes_a_checkpoint_for_detectron2(convert_weights, small_model, saved, tmp_path, resnet, capsys):
+def test_a_file_becomes_a_checkpoint_for_detectron2(small_model, saved, tmp_path, resnet, capsys):
     path, output = saved(resnet, "resnet18.pth"), tmp_path / "init.pth"
-    convert_weights("--output", output, path, "MODEL.TRANSAVS.NUM_QUERIES", 6)
+    convert("--output", output, path, "MODEL.TRANSAVS.NUM_QUERIES", 6)
     printed = capsys.readouterr().out
     for line in (f"{path}: ResNet of torchvision or timm\n", "    fills backbone 120 of 120\n",
                  "    2 left out, the classifier of the images it was trained on: fc.weight, fc.bias\n",
@@ -54,9 +50,9 @@ def test_a_file_that_fits_in_part_is_an_error_and_writes_nothing(run_script, sav
     ["FILE", "--allow-partial", "MODEL.TRANSAVS.ENC_LAYERS", 2],
     ["FILE", "MODEL.TRANSAVS.ENC_LAYERS", 2, "--allow-partial"],
 ])
-def test_allow_partial_writes_what_fits(convert_weights, saved, tmp_path, resnet, capsys, order):
+def test_allow_partial_writes_what_fits(saved, tmp_path, resnet, capsys, order):
     path = saved({name: value for name, value in resnet.items() if not name.startswith("layer4")})
-    convert_weights("--output", tmp_path / "init.pth", *[path if word == "FILE" else word for word in order])
+    convert("--output", tmp_path / "init.pth", *[path if word == "FILE" else word for word in order])
     written = torch.load(tmp_path / "init.pth")
     assert list(written) == ["model"] and len(written["model"]) == 90
     assert torch.equal(written["model"]["backbone.res4.1.conv2.weight"], resnet["layer3.1.conv2.weight"])
@@ -70,10 +66,10 @@ def test_allow_partial_writes_what_fits(convert_weights, saved, tmp_path, resnet
     (["--output", "init.pth", "a.pth", "MODEL.DEVICE"], "keys and values do not pair up: MODEL.DEVICE"),
     (["--output", "init.pth", "a.pth", "--config-file", "none.yaml"], "--config-file: no such file: 'none.yaml'"),
 ])
-def test_wrong_usage_is_told_before_anything_is_built(convert_weights, tmp_path, monkeypatch, capsys, arguments, told):
+def test_wrong_usage_is_told_before_anything_is_built(tmp_path, monkeypatch, capsys, arguments, told):
     monkeypatch.chdir(tmp_path)
     Path("there.pth").touch()
     with pytest.raises(SystemExit) as error:
-        convert_weights(*arguments)
+        convert(*arguments)
     assert error.value.code == 2 and told in capsys.readouterr().err
     assert os.listdir() == ["there.pth"]

@@ -1,10 +1,9 @@
 """datasets/make_demo_video.py on Toy, and on small folders of stamps and backgrounds made here: no network."""
 
-import importlib.util
 import re
 import sys
-from pathlib import Path
 
+import make_demo_video
 import numpy as np
 import pytest
 import soundfile
@@ -14,26 +13,13 @@ from transavs.scenes import FRAME_PROGRESSES
 from transavs.synthetic import clip_generator
 from transavs.video import VideoReader
 
-FOLDER = Path(__file__).parents[2] / "datasets"
 RATE = 16000
-
-
-def _load_script():
-    spec = importlib.util.spec_from_file_location("make_demo_video", FOLDER / "make_demo_video.py")
-    script = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.syspath_prepend(FOLDER)  # as when it is run
-        spec.loader.exec_module(script)
-    return script
-
-
-script = _load_script()
 
 
 def _run(*arguments):
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(sys, "argv", ["make_demo_video.py", *map(str, arguments)])
-        script.main()
+        make_demo_video.main()
 
 
 def _blotches(rng, rows, columns, pixels):
@@ -63,7 +49,7 @@ def sources(tmp_path_factory):
 @pytest.fixture(scope="module")
 def clips(sources):
     """The test clips of Stamps S4 that a video of two shows, as the dataset has them."""
-    maker = script.prepare_stamps.StampsMaker(sources[1], sources[3], 128)
+    maker = make_demo_video.prepare_stamps.StampsMaker(sources[1], sources[3], 128)
     return [maker.make_clip(clip_generator(0, "s4", "test", index), "s4", "test") for index in (0, 40)]
 
 
@@ -110,7 +96,7 @@ def test_one_line_tells_what_the_video_holds(tmp_path, capsys):
     path = tmp_path / "demo.mp4"
     _run("--data", "toy", "--subset", "ms3", "--num-clips", 2, "--fps", 2, "--size", 48, "--output", path)
     line = capsys.readouterr().out
-    clip = script.prepare_toy.ToyMaker(64).make_clip(clip_generator(0, "ms3", "test", 0), "ms3", "test")
+    clip = make_demo_video.prepare_toy.ToyMaker(64).make_clip(clip_generator(0, "ms3", "test", 0), "ms3", "test")
     assert line.startswith(f"{path}: 2 clips, 10 seconds: {', '.join(clip.objects)}; ") and line.count("\n") == 1
     reader = VideoReader(path)
     assert len(list(reader)) == 20 and (reader.height, reader.width) == (48, 48)
@@ -146,7 +132,7 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path):
 def test_without_debians_packages_one_line_and_status_3(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(script.prepare_stamps, "STAMPS_FOLDER", "usr/share/no/such/folder")
+    monkeypatch.setattr(make_demo_video.prepare_stamps, "STAMPS_FOLDER", "usr/share/no/such/folder")
     with pytest.raises(SystemExit) as caught:
         _run("--output", tmp_path / "demo.mp4")
     error = capsys.readouterr().err

@@ -1,20 +1,15 @@
 """datasets/prepare_stamps.py on small folders of stamps and backgrounds made here: no network."""
 
-import importlib.util
 import sys
 from pathlib import Path
 
 import numpy as np
+import prepare_stamps
 import pytest
 import soundfile
 from PIL import Image, ImageDraw
 
 from transavs.data.avsbench import load_avsbench
-
-SCRIPT = Path(__file__).parents[2] / "datasets/prepare_stamps.py"
-_spec = importlib.util.spec_from_file_location("prepare_stamps", SCRIPT)
-prepare_stamps = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(prepare_stamps)
 
 RATE = 22050
 

@@ -1,12 +1,12 @@
 """datasets/prepare_toy.py, and the composing, mixing and writing that it shares with prepare_stamps.py."""
 
-import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import prepare_toy
 import pytest
 import soundfile
 from PIL import Image
@@ -16,9 +16,6 @@ from transavs.scenes import Motion, MotionRanges, Scene, Sprite, compose
 from transavs.synthetic import clip_generator, loop_sound, make_clip, mix_sounds, oracle_scores
 
 SCRIPT = Path(__file__).parents[2] / "datasets/prepare_toy.py"
-_spec = importlib.util.spec_from_file_location("prepare_toy", SCRIPT)
-prepare_toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(prepare_toy)
 
 
 def _run(monkeypatch, output, *options):

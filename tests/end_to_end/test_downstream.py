@@ -26,6 +26,9 @@ def workplace(tmp_path_factory):
     (folder / "TransAVS").symlink_to(ROOT)
     subprocess.run([sys.executable, "TransAVS/datasets/prepare_toy.py", "--subset", "s4", "--clips", "4", "1", "2",
                     "--output", "toy"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "TransAVS/datasets/make_demo_video.py", "--data", "toy", "--num-clips", "2",
+                    "--fps", "5", "--size", "96", "--output", "street.mp4"], cwd=folder, check=True,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     data = folder / "toy/Single-source/s4_data"
     (folder / "clip").mkdir()
     sound = next(data.glob("audio_wav/test/*/*.wav"))
@@ -50,7 +53,7 @@ def save_weights(path):
 
 
 def test_every_python_block_of_the_page_is_a_script():
-    assert len(SCRIPTS) == PAGE.count("```python") == 6
+    assert len(SCRIPTS) == PAGE.count("```python") == 7
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import export_model
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import get_cfg
 from detectron2.modeling import build_model
@@ -62,13 +63,8 @@ def let_some_queries_sound(model, *clip):
 
 
 @pytest.fixture
-def export_model(monkeypatch):
-    """The script as a module, to be run in this process."""
-    spec = importlib.util.spec_from_file_location("export_model", ROOT / SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def in_root(monkeypatch):
     monkeypatch.chdir(ROOT)
-    return module
 
 
 @pytest.mark.parametrize("num_classes", [1, 4])
@@ -155,7 +151,7 @@ def test_the_command_checks_on_a_real_clip_and_its_file_needs_no_package(run_scr
     assert alone.returncode == 0, alone.stderr[-3000:]
 
 
-def test_a_file_that_differs_from_the_model_is_not_kept(export_model, tmp_path, monkeypatch, capsys):
+def test_a_file_that_differs_from_the_model_is_not_kept(in_root, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(export_model.FORMATS, "torchscript",
                         (export.export_torchscript, lambda *given: 0.01 + export.run_torchscript(*given)))
     with pytest.raises(export_model.ExportError, match="differs from the model by 1.0e-02, more than 1e-03"):
@@ -174,7 +170,7 @@ def test_a_file_that_differs_from_the_model_is_not_kept(export_model, tmp_path, 
     (["--format", "onnx"], "--format onnx needs onnxruntime: pip install onnxruntime"),
     (["--format", "coreml"], "invalid choice: 'coreml'"),
 ])
-def test_wrong_usage_is_told_before_anything_is_built(export_model, monkeypatch, capsys, arguments, told):
+def test_wrong_usage_is_told_before_anything_is_built(in_root, monkeypatch, capsys, arguments, told):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else find(name))
     with pytest.raises(SystemExit) as error:

@@ -1,15 +1,14 @@
 """The other scripts, run as a user runs them."""
-import importlib.util
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+import benchmark
 from detectron2.modeling import build_model
 from transavs.video import VideoReader
 
@@ -66,13 +65,6 @@ def test_the_benchmark_writes_what_configs_cost(run_script, tmp_path):
 
 
 def test_fvcores_count_of_flops_is_that_of_pytorchs_own_counter():
-    spec = importlib.util.spec_from_file_location("benchmark", ROOT / "tools/benchmark.py")
-    benchmark = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(ROOT / "tools"))
-    try:
-        spec.loader.exec_module(benchmark)
-    finally:
-        sys.path.remove(str(ROOT / "tools"))
     cfg = benchmark.load_config(str(ROOT / "configs/toy/toy_ms3_R18.yaml"), ["MODEL.DEVICE", "cpu"])
     model = build_model(cfg).eval()
     clip = benchmark.random_clip(cfg, 5)

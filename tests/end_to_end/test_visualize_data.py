@@ -1,5 +1,4 @@
 """tools/visualize_data.py on a small Toy: run as a user runs it, and what it takes from the loaders."""
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+import visualize_data
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Instances
@@ -17,14 +17,6 @@ from transavs.visualization.canvas import GAP
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "configs/toy/toy_s4_R18.yaml")
 OPTS = ("MODEL.TRANSAVS.NUM_QUERIES", "4", "SOLVER.IMS_PER_BATCH", "2", "SEED", "3")
-
-
-@pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("visualize_data", ROOT / "tools" / "visualize_data.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -50,10 +42,10 @@ def datasets(toy):
 
 
 @pytest.fixture
-def config(tool, datasets):
+def config(datasets):
     def make(*arguments, opts=()):
-        args = tool.parse_args(["--config-file", CONFIG, "--output", "x", *arguments, *OPTS, *datasets, *opts])
-        return tool.load_config(args)
+        args = visualize_data.parse_args(["--config-file", CONFIG, "--output", "x", *arguments, *OPTS, *datasets, *opts])
+        return visualize_data.load_config(args)
 
     return make
 
@@ -68,63 +60,63 @@ def test_the_command_shows_the_first_clips_of_training(run_script, toy, tmp_path
         assert picture.name.endswith("_input.png") and np.asarray(Image.open(picture)).std() > 10
 
 
-def test_attention_of_saved_weights_is_drawn_as_pdf(tool, config, datasets, tmp_path, capsys):
+def test_attention_of_saved_weights_is_drawn_as_pdf(config, datasets, tmp_path, capsys):
     cfg = config()
     torch.manual_seed(0)
     model = build_model(cfg)
     torch.nn.init.zeros_(model.mask_head.classifier.weight)
     model.mask_head.classifier.bias.data = torch.tensor([9.0, 0.0])  # every query sounds
     torch.save(model.state_dict(), tmp_path / "model.pth")
-    tool.main(["--config-file", CONFIG, "--output", str(tmp_path), "--split", "test", "--num-clips", "1", "--attention",
+    visualize_data.main(["--config-file", CONFIG, "--output", str(tmp_path), "--split", "test", "--num-clips", "1", "--attention",
                "--format", "pdf", *OPTS, *datasets, "MODEL.WEIGHTS", str(tmp_path / "model.pth")])
     (picture,) = tmp_path.glob("*.pdf")
     assert picture.name.endswith("_attention.pdf") and str(picture) in capsys.readouterr().out
     assert picture.read_bytes().startswith(b"%PDF")
 
 
-def test_training_clips_are_augmented_and_only_their_annotated_frames_are_read(tool, config):
-    first, second = ([*tool.model_inputs(config(), "train", 9)] for _ in range(2))
+def test_training_clips_are_augmented_and_only_their_annotated_frames_are_read(config):
+    first, second = ([*visualize_data.model_inputs(config(), "train", 9)] for _ in range(2))
     assert len({clip["video_id"] for clip in first}) == len(first) == 3  # every clip once, as many as there are
     for one, other in zip(first, second):
         assert one["frame_indices"].tolist() == [0] and len(one["instances"]) == 1
         assert torch.equal(one["images"], other["images"])  # the seed's
-    again = {clip["video_id"]: clip["images"] for clip in tool.model_inputs(config(opts=("SEED", "4")), "train", 3)}
+    again = {clip["video_id"]: clip["images"] for clip in visualize_data.model_inputs(config(opts=("SEED", "4")), "train", 3)}
     assert any(not torch.equal(clip["images"], again[clip["video_id"]]) for clip in first)
 
 
-def test_test_clips_are_spread_over_the_split_and_complete(tool, config, datasets):
+def test_test_clips_are_spread_over_the_split_and_complete(config, datasets):
     ids = [clip["video_id"] for clip in DatasetCatalog.get("visualize_data_test")]
-    found = list(tool.model_inputs(config(), "test", 2))
+    found = list(visualize_data.model_inputs(config(), "test", 2))
     assert [clip["video_id"] for clip in found] == [ids[0], ids[1]]
     assert all(clip["frame_indices"].tolist() == [0, 1, 2, 3, 4] and "instances" not in clip for clip in found)
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_clips_can_be_asked_for_by_name(tool, config, split):
+def test_clips_can_be_asked_for_by_name(config, split):
     wanted = DatasetCatalog.get(f"visualize_data_{split}")[2]["video_id"]
-    assert [clip["video_id"] for clip in tool.model_inputs(config(), split, 8, [wanted])] == [wanted]
-    with pytest.raises(tool.UsageError, match=f"nobody: no such clip in DATASETS.{split.upper()}, visualize_"):
-        next(tool.model_inputs(config(), split, 8, ["nobody"]))
+    assert [clip["video_id"] for clip in visualize_data.model_inputs(config(), split, 8, [wanted])] == [wanted]
+    with pytest.raises(visualize_data.UsageError, match=f"nobody: no such clip in DATASETS.{split.upper()}, visualize_"):
+        next(visualize_data.model_inputs(config(), split, 8, ["nobody"]))
 
 
-def test_the_sound_is_the_one_that_the_config_gives_test_clips(tool, config):
+def test_the_sound_is_the_one_that_the_config_gives_test_clips(config):
     own, silent = (
-        next(tool.model_inputs(config(opts=("TEST.AUDIO", sound)), "test", 1)) for sound in ("original", "silence")
+        next(visualize_data.model_inputs(config(opts=("TEST.AUDIO", sound)), "test", 1)) for sound in ("original", "silence")
     )
     assert own["audio_log_mel"].std() > 0.1 and silent["audio_log_mel"].std() < 1e-6
 
 
-def test_what_is_wrong_is_one_line(tool, config, capsys):
-    with pytest.raises(tool.UsageError, match="MODEL.WEIGHTS is '', expected its file"):
-        tool.load_model(config())
-    with pytest.raises(tool.UsageError, match="DATASETS.TEST: nobody not registered"):
-        next(tool.model_inputs(config(opts=("DATASETS.TEST", "('nobody',)")), "test", 1))
+def test_what_is_wrong_is_one_line(config, capsys):
+    with pytest.raises(visualize_data.UsageError, match="MODEL.WEIGHTS is '', expected its file"):
+        visualize_data.load_model(config())
+    with pytest.raises(visualize_data.UsageError, match="DATASETS.TEST: nobody not registered"):
+        next(visualize_data.model_inputs(config(opts=("DATASETS.TEST", "('nobody',)")), "test", 1))
     for arguments, message in (
         (["--config-file", "none.yaml", "--output", "x"], "--config-file: no such file: 'none.yaml'"),
         (["--config-file", CONFIG, "--output", "x", "--num-clips", "0"], "--num-clips 0: must be at least 1"),
     ):
         with pytest.raises(SystemExit):
-            tool.parse_args(arguments)
+            visualize_data.parse_args(arguments)
         assert message in capsys.readouterr().err
 
 

@@ -53,7 +53,7 @@ def _write_above(image, mask, text):
     """Writes a text above the mask's largest part, inside the image: white on a dark rim, readable on any frame."""
     height, width = image.shape[:2]
     scale = max(MIN_LABEL_PIXELS, LABEL_HEIGHT * min(height, width)) / FONT_PIXELS
-    thickness = max(1, round(2 * scale))
+    thickness = max(1, round(2.5 * scale))
     (text_width, text_height), _ = cv2.getTextSize(text, FONT, scale, thickness)
     middle, top = top_of_largest_part(mask)
     x = round(min(max(2, middle - text_width / 2), max(2, width - text_width - 2)))
