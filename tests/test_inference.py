@@ -3,7 +3,9 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 
+from transavs import inference
 from transavs.inference import segment_frame, sounding_map
 
 CONFIDENT, UNSURE = 4.0, -4.0
@@ -143,3 +145,84 @@ def test_padding_is_cut_before_resizing_to_the_frames_own_size():
     mask_logits[:, :2, :2] = 8.0  # the whole unpadded frame
     soft_map, _, _ = run_frame(torch.tensor([[9.0, 0.0]]), mask_logits, (6, 6), image_size=(2, 2), padded_size=(4, 4))
     assert (soft_map > 0.9).all()
+
+
+def all_at_once(class_logits, mask_logits, image_size, output_size, padded_size, mask_threshold):
+    """`segment_frame` with every sounding query's mask at the frame's size in memory."""
+    probability, classes = class_logits.softmax(-1).max(-1)
+    queries = (classes < class_logits.shape[-1] - 1).nonzero()[:, 0]
+    scores, classes = probability[queries], classes[queries]
+    soft_map = torch.zeros(class_logits.shape[-1] - 1, *output_size)
+    pred_masks = torch.zeros(len(queries), *output_size, dtype=torch.bool)
+    if len(queries):
+        masks = F.interpolate(mask_logits[queries][None], padded_size, mode="bilinear", align_corners=False)
+        masks = masks[..., :image_size[0], :image_size[1]]
+        masks = F.interpolate(masks, output_size, mode="bilinear", align_corners=False)[0]
+        product, owner = (scores[:, None, None] * masks.sigmoid()).max(0)
+        soft_map.scatter_(0, classes[owner][None], product[None])
+        pred_masks = (owner == torch.arange(len(queries))[:, None, None]) & (product > mask_threshold)
+    owns = pred_masks.flatten(1).any(1)
+    return soft_map, [pred_masks[owns], scores[owns], classes[owns], queries[owns]]
+
+
+def queries_with_ties(num_sounding, num_classes, size):
+    """Nine queries, four of them like four others; the first so many sound. Returns: class logits, mask logits."""
+    generator = torch.Generator().manual_seed(num_sounding)
+    class_logits = torch.randn(9, num_classes + 1, generator=generator)
+    mask_logits = 3 * torch.randn(9, *size, generator=generator)
+    class_logits[4:8], mask_logits[4:8] = class_logits[:4], mask_logits[:4]
+    class_logits[:, -1] = torch.where(torch.arange(9) < num_sounding, UNSURE, CONFIDENT)
+    return class_logits, mask_logits
+
+
+@pytest.mark.parametrize("num_classes", [1, 3])
+@pytest.mark.parametrize("num_sounding", [0, 1, 2, 5, 6, 9])
+@pytest.mark.parametrize("masks_a_block", [0.5, 1, 2, 3, 6, 8, 9])
+def test_masks_block_by_block_give_what_all_at_once_give(monkeypatch, masks_a_block, num_sounding, num_classes):
+    size = 16, 24
+    monkeypatch.setattr(inference, "ELEMENTS_AT_ONCE", round(masks_a_block * 16 * 24))
+    class_logits, mask_logits = queries_with_ties(num_sounding, num_classes, size)
+    soft_map, fields = segment_frame(class_logits, lambda queries: mask_logits[queries], size, size, size, 0.5)
+    expected_map, expected = all_at_once(class_logits, mask_logits, size, size, size, 0.5)
+    assert torch.equal(soft_map, expected_map)
+    for name, value in zip(("pred_masks", "scores", "pred_classes", "query_index"), expected, strict=True):
+        assert torch.equal(fields[name], value) and fields[name].dtype == value.dtype
+
+
+@pytest.mark.parametrize("masks_a_block", [1, 2, 3, 8])
+def test_masks_resized_block_by_block_give_what_all_at_once_give(monkeypatch, masks_a_block):
+    sizes = (56, 90), (130, 200), (64, 96)  # of the image, the output and the padded image
+    monkeypatch.setattr(inference, "ELEMENTS_AT_ONCE", masks_a_block * 130 * 200)
+    generator = torch.Generator().manual_seed(0)
+    class_logits = torch.tensor([[CONFIDENT, 0.0]] * 8)
+    mask_logits = 3 * torch.randn(8, 16, 24, generator=generator)
+    soft_map, fields = segment_frame(class_logits, lambda queries: mask_logits[queries], *sizes, 0.5)
+    expected_map, expected = all_at_once(class_logits, mask_logits, *sizes, 0.5)
+    # PyTorch's resizing itself may round another way with another number of masks.
+    torch.testing.assert_close(soft_map, expected_map, rtol=1e-5, atol=1e-6)
+    assert torch.equal(fields["query_index"], expected[3]) and len(expected[3]) == 8
+    assert (fields["pred_masks"] != expected[0]).float().mean() < 1e-4
+
+
+@pytest.mark.parametrize("masks_a_block", [1, 2, 3, 6])
+def test_of_equal_queries_the_first_owns_the_pixels(monkeypatch, masks_a_block):
+    monkeypatch.setattr(inference, "ELEMENTS_AT_ONCE", masks_a_block * 4 * 4)
+    _, fields, _ = run_frame(torch.tensor([[UNSURE, 0.0]] + [[CONFIDENT, 0.0]] * 5), torch.full((6, 4, 4), 8.0))
+    assert fields["query_index"].tolist() == [1] and fields["pred_masks"].all()
+
+
+def test_a_mask_that_is_not_a_number_is_not_taken_for_silence():
+    mask_logits = torch.zeros(3, 4, 4)
+    mask_logits[1, 0, 0] = math.nan
+    soft_map, _, _ = run_frame(torch.tensor([[CONFIDENT, 0.0]] * 3), mask_logits)
+    assert soft_map.isnan().any()
+
+
+def test_no_more_masks_than_a_block_are_resized_at_once(monkeypatch):
+    monkeypatch.setattr(inference, "ELEMENTS_AT_ONCE", 3 * 40 * 60)
+    resized = []
+    assign_pixels = inference.assign_pixels
+    monkeypatch.setattr(inference, "assign_pixels", lambda scores, masks: resized.append(masks.shape)
+                        or assign_pixels(scores, masks))
+    run_frame(torch.tensor([[CONFIDENT, 0.0]] * 7), torch.randn(7, 4, 4), output_size=(40, 60))
+    assert resized == [(3, 40, 60), (3, 40, 60), (1, 40, 60)]

@@ -1,6 +1,11 @@
 """From queries to a map of what sounds (eq. 14, 15)."""
+import math
+
 import torch
 from torch.nn import functional as F
+
+# Of resized masks, 16 MiB of float32, which glibc keeps from one block to the next; a larger mask is a block of its own.
+ELEMENTS_AT_ONCE = 1 << 22
 
 
 def sounding_queries(class_logits):
@@ -62,18 +67,17 @@ def segment_frame(class_logits, mask_logits, image_size, output_size, padded_siz
         `scores` [k], `pred_classes` [k], `query_index` [k].
     """
     queries, scores, classes = sounding_queries(class_logits)
-    masks = _to_output(mask_logits(queries), image_size, output_size, padded_size)
-    product, owner = _assigned(scores, masks)
+    masks = mask_logits(queries)
+    product, owner = _assigned_in_blocks(scores, masks, image_size, output_size, padded_size)
     soft_map = _scatter(product, owner, classes, class_logits.shape[-1] - 1)
 
-    numbers = torch.arange(len(queries), device=owner.device)
-    pred_masks = (owner == numbers[:, None, None]) & (product > mask_threshold)
-    owns = pred_masks.flatten(1).any(1)
+    above = product > mask_threshold
+    owners = torch.bincount(owner[above], minlength=len(queries)).nonzero()[:, 0]
     return soft_map, {
-        "pred_masks": pred_masks[owns],
-        "scores": scores[owns],
-        "pred_classes": classes[owns],
-        "query_index": queries[owns],
+        "pred_masks": (owner == owners[:, None, None]).logical_and_(above),
+        "scores": scores[owners],
+        "pred_classes": classes[owners],
+        "query_index": queries[owners],
     }
 
 
@@ -82,6 +86,30 @@ def _assigned(scores, masks):
         size = masks.shape[-2:]
         return scores.new_zeros(size), torch.zeros(size, dtype=torch.int64, device=scores.device)
     return assign_pixels(scores, masks)
+
+
+def _assigned_in_blocks(scores, masks, image_size, output_size, padded_size):
+    """`assign_pixels` of masks at the model's size, resized a block at a time: memory does not grow with their number.
+
+    Args:
+        scores (Tensor): [k], k >= 0.
+        masks (Tensor): before the sigmoid, [k, h, w].
+        image_size, output_size, padded_size (tuple[int, int]): as of `segment_frame`.
+
+    Returns:
+        tuple[Tensor, Tensor]: each pixel's highest product, 0 without masks, and the first mask that has it, [H, W].
+    """
+    product = masks.new_zeros(output_size, dtype=scores.dtype)
+    owner = masks.new_zeros(output_size, dtype=torch.int64)
+    pixels = max(math.prod(output_size), math.prod(padded_size))
+    at_once = max(1, ELEMENTS_AT_ONCE // pixels)
+    for start in range(0, len(scores), at_once):
+        block = slice(start, start + at_once)
+        resized = _to_output(masks[block], image_size, output_size, padded_size)
+        block_product, block_owner = assign_pixels(scores[block], resized)
+        owner = torch.where(block_product > product, block_owner + start, owner)  # of equals, the first stays
+        product = torch.maximum(product, block_product)
+    return product, owner
 
 
 def _scatter(product, owner, classes, num_classes):
@@ -93,8 +121,6 @@ def _scatter(product, owner, classes, num_classes):
 
 def _to_output(masks, image_size, output_size, padded_size):
     """[k, h, w] -> [k, H, W]: up to the padded frame, the padding off, then to the size wanted."""
-    if len(masks) == 0:
-        return masks.new_zeros(0, *output_size)
     masks = F.interpolate(masks[None].float(), size=padded_size, mode="bilinear", align_corners=False)
     masks = masks[..., : image_size[0], : image_size[1]]
     if tuple(image_size) != tuple(output_size):

@@ -17,9 +17,11 @@ from detectron2.utils.logger import log_first_n
 from ..config import forget_part_weights
 from ..data.audio import SAMPLE_RATE, log_mel_examples, silent_examples
 from ..video import VideoReader, exact_rate
+from .tracking import ObjectTracker
 
 logger = logging.getLogger(__name__)
 BLENDINGS = ("average", "triangle")
+PIXELS_AT_ONCE = 5 * 1920 * 1080  # of the frames that are segmented together: their results are of their own size
 
 
 @dataclass
@@ -30,8 +32,9 @@ class FrameResult:
         time (float): seconds; where in the video the frame stands.
         frame (ndarray): uint8 [H, W, 3], RGB.
         sem_seg (Tensor): float32 [NUM_CLASSES, H, W], probabilities, on the CPU.
-        instances (Instances): `pred_masks`, `scores`, `pred_classes`, `query_index`, on the CPU. Where windows overlap,
-            they are of the window in whose middle the frame is the most, as the queries of two do not correspond.
+        instances (Instances): `pred_masks`, `scores`, `pred_classes`, `query_index`, `object_number`, on the CPU; an
+            object keeps its number from frame to frame. Where windows overlap, they are of the window in whose middle the
+            frame is the most, as the queries of two do not correspond.
     """
 
     time: float
@@ -75,7 +78,7 @@ class AVSPredictor:
 
         Returns:
             dict: `sem_seg` float32 [F, NUM_CLASSES, H, W], probabilities; `instances`, F `Instances` with `pred_masks`,
-            `scores`, `pred_classes`, `query_index`; `times`, F seconds. All on the CPU.
+            `scores`, `pred_classes`, `query_index`, `object_number`; `times`, F seconds. All on the CPU.
 
         Raises:
             VideoError: of a file that cannot be read.
@@ -141,14 +144,16 @@ class AVSPredictor:
         Yields:
             FrameResult
         """
-        timed_frames = iter(timed_frames)
+        tracker = ObjectTracker()
         features = {}  # of the windows under way, by their first second
-        while chunk := list(itertools.islice(timed_frames, windows.length)):
+        for chunk in _chunks(timed_frames, windows.length):
             seconds = [int(time) for time, _ in chunk]
             features = {start: known for start, known in features.items() if start + windows.length > seconds[0]}
             for start in sorted(set().union(*map(windows.starts_of, seconds)) - set(features)):
                 features[start] = self._audio_features(sound.cut(start, start + windows.length))
-            yield from self._segment_chunk(chunk, seconds, features, windows)
+            for result in self._segment_chunk(chunk, seconds, features, windows):
+                result.instances.object_number = tracker.update(result.time, result.instances.pred_masks)
+                yield result
 
     @torch.no_grad()
     def _audio_features(self, waveform_and_rate):
@@ -197,6 +202,15 @@ class AVSPredictor:
         image = AugInput(frame if self.cfg.INPUT.FORMAT == "RGB" else frame[:, :, ::-1])
         AugmentationList([self.resize])(image)
         return torch.as_tensor(np.ascontiguousarray(image.image.transpose(2, 0, 1)))
+
+
+def _chunks(timed_frames, length):
+    """Yields lists of `length` frames with their times; of fewer where they are large, but of one at least."""
+    timed_frames = iter(timed_frames)
+    for first in timed_frames:
+        height, width = first[1].shape[:2]
+        at_once = min(length, max(1, PIXELS_AT_ONCE // (height * width)))
+        yield [first, *itertools.islice(timed_frames, at_once - 1)]
 
 
 class _Windows:
