@@ -4,10 +4,14 @@
     tools/benchmark.py --config-file configs/avs_ms3_R101.yaml
     tools/benchmark.py --config-file configs/avs_ms3_*.yaml --write configs/README.md
     tools/benchmark.py --config-file configs/avs_ms3_*.yaml --pixel-decoder FPNPixelDecoder MSDeformAttnPixelDecoder
+    tools/benchmark.py --config-file configs/stamps/stamps_s4_R18.yaml --video 60 MODEL.WEIGHTS model_best.pth
 
 Weights are random and the input is noise of the config's size: neither changes the cost. Model and backbone take
 turns, so that a machine's moods meet both; medians are printed. Training is forward and backward, of the frames that
 a training clip has annotated: all in MS3, one in S4.
+
+With --video it is a whole video instead, as tools/demo.py does it, from the file to the file: once with a mask a second,
+once with masks for all of its frames, and how much of the time each part takes.
 """
 import argparse
 import warnings
@@ -23,10 +27,14 @@ from detectron2.structures import BitMasks, Instances
 from measuring import DEVICE, device_name, extra_memory, in_turn
 from transavs.config import forget_part_weights, read_config
 from transavs.data.audio import EXAMPLE_SHAPE
+from video_benchmark import HEADERS as VIDEO_HEADERS
+from video_benchmark import describe, measure_video
 
 HEADERS = ["config", "pixel decoder", "weights (M)", "GFLOPs", "frames", "forward (s)", "of the backbone's", "clips/s",
            "peak (MiB)", "training: frames", "forward + backward (s)", "of the backbone's", "peak (MiB)"]
-TABLE_START, TABLE_END = "<!-- measured: start -->", "<!-- measured: end -->"
+MARKS = "<!-- measured: start -->", "<!-- measured: end -->"
+VIDEO_MARKS = "<!-- video measured: start -->", "<!-- video measured: end -->"
+VIDEO_SECONDS = 60
 
 
 def parse_arguments():
@@ -34,6 +42,8 @@ def parse_arguments():
     parser.add_argument("--config-file", nargs="+", required=True, metavar="FILE")
     parser.add_argument("--pixel-decoder", nargs="+", metavar="NAME", help="these in place of the config's, in turn")
     parser.add_argument("--runs", type=int, default=5, help="timed runs of each, after one that is not counted")
+    parser.add_argument("--video", type=int, nargs="?", const=VIDEO_SECONDS, metavar="SECONDS",
+                        help=f"a video of this length, with decoding, drawing and encoding (default: {VIDEO_SECONDS})")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this file, between its two marks")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides: -- KEY VALUE ...")
     return parser.parse_args()
@@ -41,7 +51,7 @@ def parse_arguments():
 
 def load_config(path, overrides):
     """The config for random weights, on the GPU if there is one."""
-    cfg = read_config(path, [word for word in overrides if word != "--"])
+    cfg = read_config(path, overrides)
     forget_part_weights(cfg)
     cfg.MODEL.DEVICE = DEVICE.type
     return cfg
@@ -127,13 +137,13 @@ def measure(path, opts, runs):
     return row + [len(training_clip["images"]), f"{seconds:.3f}", f"{seconds / backbone:.2f}", f"{memory:.0f}"]
 
 
-def write_table(path, text):
+def write_table(path, text, marks):
     """Puts the text between the marks of a file."""
-    before, _, rest = path.read_text().partition(TABLE_START)
-    _, end, after = rest.partition(TABLE_END)
+    before, _, rest = path.read_text().partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not end:
-        raise SystemExit(f"--write {path}: no {TABLE_START} ... {TABLE_END} in it")
-    path.write_text(f"{before}{TABLE_START}\n\n{text}\n\n{TABLE_END}{after}")
+        raise SystemExit(f"--write {path}: no {marks[0]} ... {marks[1]} in it")
+    path.write_text(f"{before}{marks[0]}\n\n{text}\n\n{end}{after}")
 
 
 def main():
@@ -141,16 +151,23 @@ def main():
     unknown = set(args.pixel_decoder or ()) - {name for name, _ in SEM_SEG_HEADS_REGISTRY}
     if unknown:
         raise SystemExit(f"--pixel-decoder: {', '.join(unknown)} not registered")
+    if args.video is not None and args.video < 1:
+        raise SystemExit(f"--video {args.video}: must be at least 1 second")
+    opts = [word for word in args.opts if word != "--"]
     rows = []
     for path in args.config_file:
         for choice in args.pixel_decoder or [None]:
-            opts = [*args.opts, "MODEL.SEM_SEG_HEAD.NAME", choice] if choice else args.opts
-            rows.append(measure(path, opts, args.runs))
-    title = f"One clip, median of {args.runs}, PyTorch {torch.__version__}, {device_name()}."
-    table = tabulate(rows, HEADERS, tablefmt="github", disable_numparse=True)
+            chosen = [*opts, "MODEL.SEM_SEG_HEAD.NAME", choice] if choice else opts
+            rows += measure_video(path, chosen, args.video, args.runs) if args.video else [measure(path, chosen, args.runs)]
+    if args.video:
+        title, headers, marks = describe(args.video, args.runs, opts), VIDEO_HEADERS, VIDEO_MARKS
+    else:
+        title = f"One clip, median of {args.runs}, PyTorch {torch.__version__}, {device_name()}."
+        headers, marks = HEADERS, MARKS
+    table = tabulate(rows, headers, tablefmt="github", disable_numparse=True)
     print(f"{title}\n\n{table}")
     if args.write:
-        write_table(args.write, f"{title}\n\n{table}")
+        write_table(args.write, f"{title}\n\n{table}", marks)
 
 
 if __name__ == "__main__":
