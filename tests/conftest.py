@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import timm
 import torch
 
 from detectron2.config import get_cfg
@@ -56,10 +58,24 @@ def small_model(small_cfg):
 
 
 @pytest.fixture
+def make_timm():
+    """Makes timm's own model, whole, with biases and norms that are not those of a fresh model."""
+    def make(name, **options):
+        model = timm.create_model(name, **options).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter) * 0.05)
+        return model
+
+    return make
+
+
+@pytest.fixture
 def saved(tmp_path):
-    """Saves a state dict as torch does and gives its path."""
+    """Saves a state dict as torch does, or as .safetensors, and gives its path."""
     def save(state_dict, name="weights.pth"):
-        torch.save(state_dict, tmp_path / name)
+        write = safetensors.torch.save_file if name.endswith(".safetensors") else torch.save
+        write(state_dict, tmp_path / name)
         return str(tmp_path / name)
 
     return save

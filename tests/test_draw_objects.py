@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from detectron2.structures import Instances
-from transavs.visualization import RIM_COLOR, draw_objects, object_color
+from transavs.visualization import RIM_COLOR, draw_objects, instance_color
 
 GREY = 120
 
@@ -26,15 +26,15 @@ def objects(*boxes, numbers=None, scores=None, size=(120, 160)):
 def test_each_object_is_tinted_in_its_own_colour_and_lined(frame):
     drawn = draw_objects(frame, objects((60, 10, 40, 40), (60, 90, 40, 40), numbers=[2, 5]))
     for number, left in ((2, 10), (5, 90)):
-        tint = np.rint(GREY / 2 + np.float32(object_color(number)) / 2)
+        tint = np.rint(GREY / 2 + np.float32(instance_color(number)) / 2)
         assert np.abs(drawn[80, left + 20] - tint).max() <= 1
-        assert tuple(drawn[80, left]) == object_color(number) and tuple(drawn[80, left - 1]) == RIM_COLOR
+        assert tuple(drawn[80, left]) == instance_color(number) and tuple(drawn[80, left - 1]) == RIM_COLOR
     assert (drawn[110:] == GREY).all() and (frame == GREY).all()
 
 
 def test_objects_that_touch_are_told_apart_by_their_lines(frame):
     drawn = draw_objects(frame, objects((60, 40, 40, 40), (60, 80, 40, 40)))
-    assert tuple(drawn[80, 79]) == object_color(0) and tuple(drawn[80, 80]) == object_color(1)
+    assert tuple(drawn[80, 79]) == instance_color(0) and tuple(drawn[80, 80]) == instance_color(1)
 
 
 def test_a_score_stands_above_its_object_and_inside_the_frame(frame):

@@ -145,6 +145,17 @@ def bad_file(kind, tmp_path, make_video, frames):
     elif kind == "truncated":
         whole = make_video(frames, name="whole.mp4").read_bytes()
         path.write_bytes(whole[: len(whole) // 2])
+    elif kind == "playlist":
+        other = tmp_path / "private.ts"
+        with av.open(str(other), "w") as container:
+            video = container.add_stream("mpeg2video", rate=25)
+            video.height, video.width, video.pix_fmt = 48, 64, "yuv420p"
+            for frame in [*frames, None]:
+                picture = frame if frame is None else av.VideoFrame.from_ndarray(frame, format="rgb24")
+                container.mux(video.encode(picture))
+        assert VideoReader(other).height == 48
+        path = path.with_suffix(".m3u8")
+        path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{other}\n#EXT-X-ENDLIST\n")
     elif kind == "cut_off":  # the index stands first, but most of what it lists is gone
         with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
             video = container.add_stream("png", rate=1)
@@ -167,6 +178,7 @@ def bad_file(kind, tmp_path, make_video, frames):
         ("picture", "is a picture or a text"),
         ("one_pixel", r"frames are 1x1 pixels \(width x height\), expected at least 16x16"),
         ("truncated", "not a readable video"),
+        ("playlist", "not a readable video"),
         ("cut_off", r"is cut off: pictures of \d\.\d\d s, expected 8\.00 s"),
     ],
 )

@@ -153,6 +153,8 @@ def main():
         raise SystemExit(f"--pixel-decoder: {', '.join(unknown)} not registered")
     if args.video is not None and args.video < 1:
         raise SystemExit(f"--video {args.video}: must be at least 1 second")
+    if args.video and args.pixel_decoder:
+        raise SystemExit("--video takes each config as it is, without --pixel-decoder")
     opts = [word for word in args.opts if word != "--"]
     rows = []
     for path in args.config_file:

@@ -17,7 +17,7 @@ class Recording:
     it as in the map itself.
 
     Args:
-        folder (str or PathLike): an empty one, for a file a frame.
+        folder (str or PathLike): a new one, for a file a frame.
         reader (VideoReader): the video, which is read once more at each replay.
         fps (float or "source"): frames a second, as they were segmented.
         least_threshold (float): the model's own TEST.MASK_THRESHOLD; no lower one can be tried.
@@ -25,7 +25,8 @@ class Recording:
 
     def __init__(self, folder, reader, fps, least_threshold):
         self.folder, self.reader, self.fps, self.least_threshold = Path(folder), reader, fps, least_threshold
-        self.num_frames = self.num_replays = 0
+        self.folder.mkdir()
+        self.num_frames = 0
 
     def add(self, result):
         """Args: result (FrameResult): of the next frame."""
@@ -49,7 +50,8 @@ class Recording:
 
         Args:
             mask_threshold (float): in whole percents, at least `least_threshold`.
-            least_score (float): objects below it are left out, with their pixels.
+            least_score (float): objects below it are left out, with their pixels; so are pixels above the threshold that
+                no object has, where windows overlap, if it is more than 0.
 
         Yields:
             FrameResult: its `sem_seg` is [1, H, W], that of the likeliest class.
@@ -65,10 +67,10 @@ class Recording:
             percent, owner = kept["percent"], kept["owner"]
             fields = {key: torch.from_numpy(kept[key])
                       for key in ("scores", "pred_classes", "query_index", "object_number")}
-        left_out = np.flatnonzero(fields["scores"].numpy() < least_score) + 1
-        percent[np.isin(owner, left_out)] = 0
+        sure_enough = np.append(least_score <= 0, fields["scores"].numpy() >= least_score)  # by owner
+        percent[~sure_enough[owner]] = 0
         owner[percent <= least_percent] = 0
-        numbers = np.setdiff1d(np.unique(owner), [0, *left_out])
+        numbers = np.setdiff1d(owner, [0])
         masks = torch.from_numpy(owner[None] == numbers[:, None, None])
         chosen = torch.from_numpy(numbers.astype(np.int64)) - 1
         instances = Instances(owner.shape, pred_masks=masks, **{key: field[chosen] for key, field in fields.items()})

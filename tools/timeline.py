@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from transavs.visualization import draw_waveform, object_color
+from transavs.visualization import draw_waveform, instance_color
 
 THUMBNAIL = 72  # pixels
 MARGIN = 0.15  # around an object in its thumbnail, of its longer side
@@ -121,9 +121,9 @@ class Timeline:
 
 
 def _cell_html(second, number, cell):
-    color = "rgb({}, {}, {})".format(*object_color(number))
+    color = "rgb({}, {}, {})".format(*instance_color(number))
     sure = f"{100 * np.mean(cell.scores):.0f}%"
-    text = f"object {number + 1}, second {second}: {sure} sure"
+    text = f"object {number}, second {second}: {sure} sure"
     return (f'<button data-second="{second}" title="{text}" style="--color:{color};--sure:{sure}">'
             f'<img alt="{text}" src="{_data_url(cell.thumbnail)}"><span>{sure}</span></button>')
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -27,7 +28,10 @@ pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs Debian's
 
 @pytest.fixture(scope="module")
 def served(model_arguments, videos, tmp_path_factory):
-    """The program, until it is told to end; it must leave nothing. Gives its address and the folder of its files."""
+    """The program, until it is told to end; it must leave nothing.
+
+    Gives its address, the folder of its files, and which are there before anybody has come.
+    """
     config, overrides = model_arguments
     temporary = tmp_path_factory.mktemp("temporary")
     with socket.socket() as free:
@@ -36,13 +40,14 @@ def served(model_arguments, videos, tmp_path_factory):
     command = [sys.executable, "-W", "ignore", ROOT / "tools/web_demo.py", *config, "--examples", videos / "drum.mp4",
                "--port", port, "--max-megabytes", 1, "--max-seconds", 4, *overrides]
     environment = {**os.environ, "TMPDIR": str(temporary)}
-    server = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True, env=environment)
+    server = subprocess.Popen([str(word) for word in command], env=environment)
     try:
-        assert f"http://127.0.0.1:{port}/" in server.stdout.readline()
-        yield f"http://127.0.0.1:{port}", temporary
-    finally:
+        wait_for_port(port, server)
+        yield f"http://127.0.0.1:{port}", temporary, set(temporary.rglob("*"))
         server.send_signal(signal.SIGTERM)
         server.wait(WAIT)
+    finally:
+        server.kill()
     assert not list(temporary.glob("transavs_*"))
 
 
@@ -55,14 +60,24 @@ def browser(tmp_path_factory):
 
 @pytest.fixture
 def page(served, browser, tmp_path):
-    address, temporary = served
+    address, temporary, first_files = served
     browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
     browser.get(address)
-    page = Page(browser, address, temporary, tmp_path)
+    page = Page(browser, address, temporary, first_files, tmp_path)
     page.wait(lambda: page.find("#video input[type=file]"))
     yield page
     browser.get("about:blank")
     page.wait(lambda: not page.files())  # who leaves takes the files along
+
+
+def wait_for_port(port, server):
+    for _ in range(10 * WAIT):
+        assert server.poll() is None, "the program has ended"
+        with socket.socket() as connection:
+            if connection.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise TimeoutError(f"nothing listens at port {port}")
 
 
 def open_browser(folder):
@@ -78,8 +93,9 @@ def open_browser(folder):
 class Page:
     """What a user does with the page, and sees of it."""
 
-    def __init__(self, driver, address, temporary, downloads):
-        self.driver, self.address, self.temporary, self.downloads = driver, address, temporary, downloads
+    def __init__(self, driver, address, temporary, first_files, downloads):
+        self.driver, self.address, self.downloads = driver, address, downloads
+        self.temporary, self.first_files = temporary, first_files
 
     def wait(self, condition):
         return WebDriverWait(self.driver, WAIT).until(lambda _: condition())
@@ -88,6 +104,11 @@ class Page:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def upload(self, path):
+        """Returns once the page knows the file, be it a video or not."""
+        self.choose(path)
+        self.wait(lambda: self.find("#video button[aria-label=Clear]"))
+
+    def choose(self, path):
         for button in self.find("#video button[aria-label=Clear]"):
             button.click()
         self.wait(lambda: self.find("#video input[type=file]"))[0].send_keys(str(path))
@@ -97,12 +118,14 @@ class Page:
 
     def segment(self, path):
         self.upload(path)
-        self.wait(lambda: self.find("#video video"))
         self.start()
         self.wait(lambda: self.find(".timeline button"))
 
     def result(self, field):
         return self.driver.execute_script(f"return document.querySelector('#result video').{field}")
+
+    def wait_for_new_result(self, shown):
+        self.wait(lambda: self.find("#result video") and self.result("currentSrc") not in ("", shown))
 
     def move(self, slider, value):
         (handle,) = self.find(f"#{slider} input[type=range]")
@@ -114,8 +137,8 @@ class Page:
         return " ".join(toast.text for toast in self.find(".toast-body"))
 
     def files(self):
-        """Of visitors, the examples' copies left out."""
-        return [path for path in self.temporary.rglob("*") if path.is_file() and path.name != "drum.mp4"]
+        """The names of those that came with visitors."""
+        return [path.name for path in set(self.temporary.rglob("*")) - self.first_files if path.is_file()]
 
     def download(self):
         """The masks' archive: its number of sounding pixels, and its description."""
@@ -150,10 +173,11 @@ def test_a_video_is_uploaded_watched_and_its_masks_are_downloaded(page, videos):
     assert description["video"] == "bell.mp4" and len(description["frames"]) == 12
     shown = page.result("currentSrc")
     page.move("mask_threshold", 0.6)
-    page.wait(lambda: page.result("currentSrc") != shown)
+    page.wait_for_new_result(shown)
     fewer, _ = page.download()
     assert 0 <= fewer < sounding
 
+    page.upload(videos / "drum.mp4")  # the result stays that of the first, and can still be drawn anew
     page.move("least_score", 1)  # nobody is as sure as that
     page.wait(lambda: not page.find(".timeline button"))
     assert "Nothing sounds." in page.find("#sentence")[0].text and page.download()[0] == 0
@@ -162,7 +186,17 @@ def test_a_video_is_uploaded_watched_and_its_masks_are_downloaded(page, videos):
         "return performance.getEntriesByType('resource').map(entry => new URL(entry.name).origin)")
     assert set(origins) == {page.address}  # nothing is fetched from elsewhere
 
-    assert "bell.mp4" in [path.name for path in page.files()]
+    assert "bell.mp4" in page.files()
+
+
+def test_a_video_that_fails_leaves_the_last_result_usable(page, videos):
+    page.segment(videos / "bell.mp4")
+    shown = page.result("currentSrc")
+    page.upload(videos / "broken.mp4")
+    page.start()
+    page.wait(lambda: "broken.mp4: not a readable video" in page.messages())
+    page.move("mask_threshold", 0.6)
+    page.wait_for_new_result(shown)
 
 
 def test_an_example_is_segmented(page):
@@ -177,13 +211,34 @@ def test_what_is_wrong_is_told_on_the_page(page, videos, tmp_path):
     page.start()
     page.wait(lambda: "Upload a video first" in page.messages())
     page.upload(videos / "broken.mp4")
-    page.wait(lambda: page.files())
     page.start()
     page.wait(lambda: "broken.mp4: not a readable video" in page.messages())
     assert str(page.temporary) not in page.messages()
     (tmp_path / "large.mp4").write_bytes(bytes(1_100_000))
-    page.upload(tmp_path / "large.mp4")
+    page.choose(tmp_path / "large.mp4")
     page.wait(lambda: "exceed the maximum allowed size of 1.0 Mb" in page.messages())
+
+
+def test_an_address_is_not_fetched(served):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        other.settimeout(2)
+        video = {"path": f"http://127.0.0.1:{other.getsockname()[1]}/a.mp4", "meta": {"_type": "gradio.FileData"}}
+        config = json.load(urllib.request.urlopen(f"{served[0]}/config"))
+        (number,) = [event["id"] for event in config["dependencies"] if "segment" in event["api_name"]]
+        body = {"data": [video, 1, 0.5, 0], "fn_index": number, "session_hash": "somebody"}
+        post(f"{served[0]}/gradio_api/queue/join", body)
+        answer = urllib.request.urlopen(f"{served[0]}/gradio_api/queue/data?session_hash=somebody", timeout=WAIT)
+        messages = [json.loads(line[6:]) for line in answer if line.startswith(b"data: ")]
+        assert "An address is not fetched" in str(messages)
+        with pytest.raises(TimeoutError):
+            other.accept()  # nobody came
+
+
+def post(address, body):
+    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    return urllib.request.urlopen(request, timeout=WAIT)
 
 
 def test_only_this_machine_is_served(served):

@@ -294,3 +294,9 @@ def test_objects_count_the_same_in_every_process(monkeypatch):
 
 def test_h_is_a_matrix_of_width_d():
     assert {name: p.shape for name, p in make_criterion().named_parameters()} == {"query_projection.weight": (D, D)}
+
+
+@pytest.mark.parametrize("gamma", [-1.0, 0.5])
+def test_a_gamma_with_infinite_gradients_is_refused(gamma):
+    with pytest.raises(ValueError, match=f"FOCAL_GAMMA is {gamma}, expected 0 or at least 1"):
+        make_criterion(focal_gamma=gamma)

@@ -15,11 +15,6 @@ from transavs.modeling.pixel_decoder.deformable_attention import (
 WAYS = pytest.mark.parametrize("sample", [_sample_by_bags, _sample_by_grid])
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
 def make_samples(frames=2, heads=2, channels=3, queries=4, points=3, shapes=((2, 3), (4, 5)), dtype=torch.float64):
     """Values, places (one in three outside) and weights, with gradients."""
     values = torch.randn(frames, sum(h * w for h, w in shapes), heads, channels, dtype=dtype)

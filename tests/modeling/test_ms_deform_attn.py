@@ -16,11 +16,6 @@ SHAPES = {"res2": ShapeSpec(channels=8, stride=4), "res3": ShapeSpec(channels=16
           "res4": ShapeSpec(channels=32, stride=16), "res5": ShapeSpec(channels=64, stride=32)}
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
 def make_decoder(shapes=SHAPES, conv_dim=32, level_strides=(32, 16, 8), mask_stride=4, num_layers=2,
                  feedforward_dim=48):
     return MSDeformAttnPixelDecoder(

@@ -21,27 +21,8 @@ FAMILIES = [SWIN, PVT, CONVNEXT, RESNET]
 NAMES = ["res2", "res3", "res4", "res5"]
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
 def make_frames(height=64, width=96, count=2):
     return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(1))
-
-
-def make_timm(name, **options):
-    """timm's own model, whole, with biases and norms that are not those of a fresh model."""
-    model = timm.create_model(name, **options).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.05)
-    return model
-
-
-def saved(tmp_path, content):
-    torch.save(content, tmp_path / "weights.pth")
-    return str(tmp_path / "weights.pth")
 
 
 def small(make_cfg, *overrides, name=RESNET):
@@ -93,9 +74,9 @@ def test_the_published_sizes_build_and_run_at_avsbenchs_224(name, channels):
 
 @pytest.mark.parametrize("name", FAMILIES)
 @torch.no_grad()
-def test_features_equal_those_of_timms_whole_model(name, tmp_path):
+def test_features_equal_those_of_timms_whole_model(name, make_timm, saved):
     whole = make_timm(name)
-    backbone = TimmBackbone(model_name=name, weights=saved(tmp_path, whole.state_dict())).eval()
+    backbone = TimmBackbone(model_name=name, weights=saved(whole.state_dict())).eval()
     last, features = whole.forward_intermediates(make_frames(224, 224), indices=4)
     found = backbone(make_frames(224, 224))
     assert_same(found, features, rtol=0, atol=0)
@@ -104,9 +85,9 @@ def test_features_equal_those_of_timms_whole_model(name, tmp_path):
 
 
 @torch.no_grad()
-def test_a_resnet_equals_torchvisions_at_any_size(tmp_path):
+def test_a_resnet_equals_torchvisions_at_any_size(saved):
     reference = torchvision.models.resnet18().eval()
-    backbone = TimmBackbone(model_name=RESNET, weights=saved(tmp_path, reference.state_dict())).eval()
+    backbone = TimmBackbone(model_name=RESNET, weights=saved(reference.state_dict())).eval()
     x = make_frames(96, 160)
     found = backbone(x)
     x, expected = reference.maxpool(reference.relu(reference.bn1(reference.conv1(x)))), []
@@ -149,9 +130,9 @@ def test_a_swin_equals_torchvisions_at_any_size(size):
 
 @pytest.mark.parametrize("name", ["swinv2_tiny_window8_256", "swin_s3_tiny_224"])
 @torch.no_grad()
-def test_other_swins_equal_timms_at_their_own_size(name, tmp_path):
+def test_other_swins_equal_timms_at_their_own_size(name, make_timm, saved):
     whole = make_timm(name)
-    backbone = TimmBackbone(model_name=name, weights=saved(tmp_path, whole.state_dict())).eval()
+    backbone = TimmBackbone(model_name=name, weights=saved(whole.state_dict())).eval()
     frames = make_frames(*whole.pretrained_cfg["input_size"][1:], count=1)
     assert_same(backbone(frames), whole.forward_intermediates(frames, intermediates_only=True))
 
@@ -355,10 +336,10 @@ def test_a_model_without_the_four_strides_is_refused(name, strides):
 # ---- through the config ----
 
 
-def test_the_config_says_everything(small_cfg, tmp_path):
+def test_the_config_says_everything(small_cfg, make_timm, saved):
     whole = make_timm(SWIN)
     backbone = build_backbone(small(
-        small_cfg, "MODEL.TIMM.WEIGHTS", saved(tmp_path, whole.state_dict()), "MODEL.TIMM.DROP_PATH_RATE", 0.2,
+        small_cfg, "MODEL.TIMM.WEIGHTS", saved(whole.state_dict()), "MODEL.TIMM.DROP_PATH_RATE", 0.2,
         "MODEL.TIMM.OUTPUT_NORM", True, "MODEL.GRADIENT_CHECKPOINTING", True, "MODEL.BACKBONE.FREEZE_AT", 1,
         name=SWIN,
     ))

@@ -34,7 +34,7 @@ def results():
 
 @pytest.fixture
 def recording(tmp_path):
-    recording = Recording(tmp_path, Frames(), 1, LEAST)
+    recording = Recording(tmp_path / "maps", Frames(), 1, LEAST)
     for result in results():
         recording.add(result)
     return recording
@@ -58,6 +58,16 @@ def test_less_sure_objects_are_left_out_with_their_pixels(recording):
     assert first.instances.object_number.tolist() == [0] and second.instances.object_number.tolist() == [0, 4]
     assert first.sem_seg[0, :, 8:].max() < 0.3 < second.sem_seg[0, :, 8:].max()
     assert all(len(result.instances) == 0 and result.sem_seg.max() < 0.3 for result in recording.replay(0.3, 1))
+
+
+def test_a_pixel_of_no_object_goes_when_objects_must_be_sure(tmp_path):
+    recording = Recording(tmp_path / "maps", Frames(), 1, LEAST)
+    result = next(results())
+    result.instances.pred_masks[:, 5] = False  # as where windows overlap
+    recording.add(result)
+    (everything,), (sure,) = recording.replay(0.3, 0), recording.replay(0.3, 0.5)
+    assert (everything.sem_seg[0, 5] > 0.3).any() and not (sure.sem_seg[0, 5] > 0.3).any()
+    assert (sure.sem_seg[0, 6] > 0.3).any()
 
 
 def test_a_threshold_that_was_not_recorded_is_refused(recording):

@@ -36,7 +36,7 @@ def test_a_cell_is_an_objects_second_and_its_mean_score():
         timeline.add(item)
     assert timeline.seconds_that_sound == 2
     assert sorted(cells(timeline.html())) == [
-        (0, "object 1, second 0: 80% sure"), (2, "object 1, second 2: 55% sure"), (2, "object 2, second 2: 60% sure")]
+        (0, "object 0, second 0: 80% sure"), (2, "object 0, second 2: 55% sure"), (2, "object 1, second 2: 60% sure")]
 
 
 def test_objects_that_never_meet_share_a_row():

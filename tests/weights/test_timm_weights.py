@@ -11,43 +11,23 @@ from transavs.modeling.backbone import TimmBackbone, fit_state_dict
 SWIN, PVT, CONVNEXT, RESNET = "swin_tiny_patch4_window7_224", "pvt_v2_b0", "convnext_atto", "resnet18"
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
-def make_timm(name, **options):
-    """timm's own model, whole, with biases and norms that are not those of a fresh model."""
-    model = timm.create_model(name, **options).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.05)
-    return model
-
-
-def saved(tmp_path, content, name="weights.pth"):
-    path = str(tmp_path / name)
-    safetensors.torch.save_file(content, path) if name.endswith("safetensors") else torch.save(content, path)
-    return path
-
-
 @pytest.mark.parametrize("name, form", [
     (SWIN, "headless"), (PVT, "checkpoint"), (PVT, "headless"), (CONVNEXT, "checkpoint"), (CONVNEXT, "headless"),
     (RESNET, "safetensors"), (RESNET, "headless"),
 ])
-def test_weights_are_read_in_every_form_they_come_in(name, form, tmp_path):
+def test_weights_are_read_in_every_form_they_come_in(name, form, make_timm, saved):
     whole = make_timm(name, num_classes=7)
     state = whole.state_dict()
     if form == "headless":
-        state = TimmBackbone(model_name=name, weights=saved(tmp_path, state)).model.state_dict()
+        state = TimmBackbone(model_name=name, weights=saved(state)).model.state_dict()
     content = {"model": state, "epoch": 3} if form == "checkpoint" else state
-    path = saved(tmp_path, content, "weights.safetensors" if form == "safetensors" else "weights.pth")
+    path = saved(content, "weights.safetensors" if form == "safetensors" else "weights.pth")
     loaded = TimmBackbone(model_name=name, weights=path).model.state_dict()
     assert loaded.keys() <= whole.state_dict().keys()
     assert all(torch.equal(value, whole.state_dict()[key]) for key, value in loaded.items())
 
 
-def test_the_names_of_swins_authors_are_read():
+def test_the_names_of_swins_authors_are_read(make_timm):
     """They downsample at a stage's end, keep indices and masks as buffers, and have no `fc` in the head."""
     model = make_timm(SWIN)
     published = {"layers.0.blocks.0.attn.relative_position_index": torch.zeros(49, 49),
@@ -61,7 +41,7 @@ def test_the_names_of_swins_authors_are_read():
         assert TimmBackbone(model_name=SWIN).model.state_dict().keys() <= found.keys()
 
 
-def test_the_names_of_pvts_authors_are_read(tmp_path):
+def test_the_names_of_pvts_authors_are_read(make_timm, saved):
     model = make_timm(PVT)
     published = {}
     for key, value in model.state_dict().items():
@@ -70,17 +50,17 @@ def test_the_names_of_pvts_authors_are_read(tmp_path):
         key = re.sub(r"^stages\.(\d)\.blocks", lambda part: f"block{int(part[1]) + 1}", key)
         key = re.sub(r"^stages\.(\d)\.norm", lambda part: f"norm{int(part[1]) + 1}", key)
         published[key.replace("dwconv.", "dwconv.dwconv.")] = value
-    loaded = TimmBackbone(model_name=PVT, weights=saved(tmp_path, published)).model.state_dict()
+    loaded = TimmBackbone(model_name=PVT, weights=saved(published)).model.state_dict()
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in loaded.items())
 
 
-def test_weights_that_do_not_fit_are_reported_with_file_and_names(tmp_path):
+def test_weights_that_do_not_fit_are_reported_with_file_and_names(make_timm, saved):
     state = make_timm(RESNET).state_dict()
     state["layer1.0.conv9.weight"] = state.pop("layer1.0.conv1.weight")
     state["layer1.0.conv2.weight"] = torch.zeros(64, 64, 1, 1)
     total = len(TimmBackbone(model_name=RESNET).model.state_dict())
     with pytest.raises(ValueError) as error:
-        TimmBackbone(model_name=RESNET, weights=saved(tmp_path, state, "other.pth"))
+        TimmBackbone(model_name=RESNET, weights=saved(state, "other.pth"))
     for part in ("MODEL.TIMM.WEIGHTS", "other.pth", RESNET, f"{total - 2} of its {total} weights fit",
                  "1 missing: layer1.0.conv1.weight", "1 unexpected: layer1.0.conv9.weight",
                  "1 of another shape: layer1.0.conv2.weight [64, 64, 1, 1] for [64, 64, 3, 3]"):
@@ -88,9 +68,9 @@ def test_weights_that_do_not_fit_are_reported_with_file_and_names(tmp_path):
 
 
 @pytest.mark.parametrize("name, other", [(SWIN, RESNET), (RESNET, SWIN), (PVT, RESNET), (CONVNEXT, PVT)])
-def test_another_models_weights_are_refused(name, other, tmp_path):
+def test_another_models_weights_are_refused(name, other, saved):
     with pytest.raises(ValueError, match=f"does not fit {name}: .* weights fit; .* missing: .* unexpected: "):
-        TimmBackbone(model_name=name, weights=saved(tmp_path, timm.create_model(other).state_dict()))
+        TimmBackbone(model_name=name, weights=saved(timm.create_model(other).state_dict()))
 
 
 def test_an_unreadable_file_is_reported_with_the_configs_key(tmp_path):

@@ -47,13 +47,11 @@ class ClipSegmenter(nn.Module):
         frames = F.pad(frames, (0, self.padded_size[1] - width, 0, self.padded_size[0] - height))
         seconds = torch.arange(images.shape[0], device=images.device)
 
-        levels, mask_features = model.pixel_decoder(model.backbone(frames))
         audio_features = model.audio_backbone(audio_log_mel)[None]  # 1 T C
-        audio_queries = model.audio_query_encoder(audio_features, torch.zeros_like(seconds), seconds)
-        fused = model.decoder(audio_queries, levels)[-1]
-        masks = mask_logits(fused, model.mask_head.project(mask_features))
+        _, fused, projected = model.fuse(frames, audio_features, torch.zeros_like(seconds), seconds)
+        masks = mask_logits(fused[-1], projected)
         masks = F.interpolate(masks, size=self.padded_size, mode="bilinear", align_corners=False)
-        return dense_sounding_maps(model.mask_head.class_logits(fused), masks[..., :height, :width])
+        return dense_sounding_maps(model.mask_head.class_logits(fused[-1]), masks[..., :height, :width])
 
 
 def dense_sounding_maps(class_logits, mask_logits):

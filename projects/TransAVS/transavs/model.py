@@ -128,18 +128,27 @@ class TransAVS(nn.Module):
         """
         clips = [self._as_clip(clip) for clip in batched_inputs]
         frames = self._frames(clips)
-        clip_of_frame, second_of_frame = self._frame_positions(clips)
-
-        visual_features = self.backbone(frames.tensor)
-        levels, mask_features = self.pixel_decoder(visual_features)  # f1, f2, f3 and f4
         audio_features = self._audio_features(clips)  # F_a: B T C
-        audio_queries = self.audio_query_encoder(audio_features, clip_of_frame, second_of_frame)  # A_q: F N d
-        fused = self.decoder(audio_queries, levels)  # F_av of each layer: F N d
-        projected = self.mask_head.project(mask_features)  # W2 f4: F d h w
+        audio_queries, fused, projected = self.fuse(frames.tensor, audio_features, *self._frame_positions(clips))
 
         if self.training:
             return self._losses(fused, projected, audio_queries, clips, frames.tensor.shape[-2:])
         return self._results(fused[-1], projected, clips, frames, batched_inputs)
+
+    def fuse(self, frames, audio_features, clip_of_frame, second_of_frame):
+        """What masks and classes are made of, from tensors alone.
+
+        Args:
+            frames (Tensor): of all clips, normalised and padded: [F, 3, H, W].
+            audio_features (Tensor): F_a, [B, T, C].
+            clip_of_frame, second_of_frame (Tensor): int64 [F], in [0, B) and [0, T).
+
+        Returns:
+            tuple: A_q [F, N, d]; F_av of each decoder layer, a list of [F, N, d]; W2 f4, [F, d, h, w].
+        """
+        levels, mask_features = self.pixel_decoder(self.backbone(frames))  # f1, f2, f3 and f4
+        audio_queries = self.audio_query_encoder(audio_features, clip_of_frame, second_of_frame)
+        return audio_queries, self.decoder(audio_queries, levels), self.mask_head.project(mask_features)
 
     def _as_clip(self, given):
         """`given` with `images`, `frame_indices` and a sound, whatever it came with; its errors name the key."""

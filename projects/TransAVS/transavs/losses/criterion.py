@@ -27,11 +27,13 @@ class Criterion(nn.Module):
                 (eq. 7).
             aqdl_weight, aqml_weight, class_weight, dice_weight (float): lambda 1 to 4.
             mask_weight (float): of a pixel-wise BCE that the paper does not have.
-            focal_gamma (float): of the focal loss.
+            focal_gamma (float): of the focal loss: 0 or at least 1.
             no_object_weight (float): of the no-object class in the focal loss.
             aqdl_distance_threshold (float): d0 (eq. 10).
         """
         super().__init__()
+        if focal_gamma < 0 or 0 < focal_gamma < 1:  # the gradient of a query that is certain would be infinite
+            raise ValueError(f"FOCAL_GAMMA is {focal_gamma}, expected 0 or at least 1")
         self.num_classes = num_classes
         self.matcher = matcher
         self.mask_logits = mask_logits

@@ -7,5 +7,7 @@ from .attention import attention_figure
 from .canvas import FORMATS, draw_waveform, figure_to_array, save_figure
 from .clips import ClipPicture, clip_figure, qualitative_figure, results_sheet
 from .inputs import frames_of, input_figure
-from .masks import GROUND_TRUTH_COLOR, PREDICTION_COLOR, RIM_COLOR, draw_heat, draw_instances, inner_border, overlay
-from .objects import draw_objects, object_color
+from .masks import (
+    GROUND_TRUTH_COLOR, PREDICTION_COLOR, RIM_COLOR, draw_heat, draw_instances, inner_border, instance_color, overlay
+)
+from .objects import draw_objects

@@ -86,9 +86,9 @@ def draw_instances(frame, instances, metadata=None, scale=None, opacity=MASK_OPA
     return visualizer.output.get_image()
 
 
-def instance_color(query):
-    """The colour of a query's instances: RGB."""
-    return INSTANCE_COLORS[query % len(INSTANCE_COLORS)]
+def instance_color(number):
+    """The colour that goes with a number, of a query or of a video's object: RGB."""
+    return INSTANCE_COLORS[number % len(INSTANCE_COLORS)]
 
 
 def draw_heat(frame, heat, opacity=0.75):

@@ -2,18 +2,13 @@
 import cv2
 import numpy as np
 
-from .masks import INSTANCE_COLORS, MASK_OPACITY, RIM_COLOR, checked, inner_border, line_width, top_of_largest_part
+from .masks import MASK_OPACITY, RIM_COLOR, checked, inner_border, instance_color, line_width, top_of_largest_part
 
 LABEL_SHARE = 1 / 500  # of the frame's pixels: a smaller object gets no score written at it
 LABEL_HEIGHT = 1 / 22  # of the shorter side; but at least
 MIN_LABEL_PIXELS = 10
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 FONT_PIXELS = 22  # the height of its digits at scale 1
-
-
-def object_color(number):
-    """The colour of a video's object: RGB."""
-    return INSTANCE_COLORS[number % len(INSTANCE_COLORS)]
 
 
 def draw_objects(frame, instances):
@@ -37,7 +32,7 @@ def draw_objects(frame, instances):
     image = np.array(frame)
     for mask in masks:
         checked(image, mask)
-    colors = [object_color(number) for number in instances.object_number.tolist()]
+    colors = [instance_color(number) for number in instances.object_number.tolist()]
     for mask, color in zip(masks, colors):
         image[mask] = np.rint((1 - MASK_OPACITY) * image[mask] + MASK_OPACITY * np.float32(color))
     image[inner_border(~masks.any(0))] = RIM_COLOR

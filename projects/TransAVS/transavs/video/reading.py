@@ -1,4 +1,4 @@
-"""Video files, by PyAV: frames with their times, their sound in pieces, and both written again.
+"""Video files, by PyAV: frames with their times, and their sound in pieces.
 
 Time 0 of a video is where its pictures or its sound begin, whichever is first, so that the two stay together. Files are
 decoded as they are read: memory does not grow with their length.
@@ -17,12 +17,13 @@ logger = logging.getLogger(__name__)
 
 SOURCE_RATE = "source"  # in place of a frame rate: every frame of the video, at its own time
 VIDEO_SUFFIXES = (".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ogv", ".ts", ".webm", ".wmv")
+# Read as FFmpeg names them; a playlist is not among them, since it could name any other file of the machine. Pictures
+# and sounds are, for a better message.
+FORMATS = ("mov,matroska,avi,flv,mpeg,mpegts,asf,ogg,gif,mxf,nut,ivf,dv,rm,mpegvideo,h264,hevc,mjpeg,yuv4mpegpipe,"
+           "wav,mp3,flac,aac,tty,image2,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe")
 MIN_SIDE = 16  # pixels; what is smaller shows nothing, and is no whole block of H.264
 MIN_SHARE_FOUND = 0.9  # of the pictures' length that the file declares; with less of it there, the file was cut off
 MAX_DRIFT_SECONDS = 0.1  # between the sound's timestamps and its samples: more is a gap, and filled with silence
-WRITING_TICK = Fraction(1, 90000)  # seconds, as in MPEG: a multiple of all usual frame rates' periods
-H264_OPTIONS = {"crf": "18", "preset": "veryfast"}
-AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # hertz
 BLOCK_SAMPLES = 1 << 14  # of a waveform at once, to the encoder and of silence
 
 
@@ -137,8 +138,8 @@ class VideoReader:
     @contextmanager
     def _opened(self):
         """The file's container; what PyAV raises while it is open becomes a VideoError."""
-        # Playlists could otherwise name addresses to fetch from, and a colon in the name would be taken for a protocol.
-        options = {"protocol_whitelist": "file"}
+        # Nothing is fetched from elsewhere, and a colon in the name is not taken for a protocol.
+        options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
         try:
             with av.open("file:" + self.path, options=options, metadata_errors="ignore") as container:
                 yield container
@@ -244,131 +245,6 @@ class VideoReader:
         return mono
 
 
-class VideoWriter:
-    """Writes an mp4: H.264 in yuv420p, which every player shows, and AAC. It appears whole, or not at all.
-
-    A context manager: leaving it finishes the file, an exception removes it. Frames of odd sides get their last row or
-    column twice, since the pixel format knows even ones only.
-
-    Args:
-        path (str or PathLike): of the file; its folder must exist.
-        height, width (int): of the frames.
-        fps (float): about how many frames come a second; their own times decide when they are shown.
-        audio (VideoReader or tuple): the video whose sound is kept, or (float32 [samples] mono, rate in hertz); None
-            for no sound.
-
-    Raises:
-        VideoError: the file cannot be written, or not to its end (a full disk, say).
-    """
-
-    def __init__(self, path, height, width, fps=25, audio=None):
-        self.path = os.fspath(path)
-        self._partial_path = f"{self.path}.{os.getpid()}.part"
-        self._size = height, width
-        self._durations = {}  # ticks, by the packet's time
-        self._last_tick = -1
-        try:
-            self._file = open(self._partial_path, "wb")
-        except OSError as error:
-            raise VideoError(f"{self.path}: cannot be written ({error.strerror})") from error
-        # Writing through a Python file tells of a full disk; what PyAV itself closes loses the last error.
-        self._container = av.open(self._file, "w", format="mp4")
-        self._sound = _sound_of(audio)
-        try:
-            self._video = self._add_video(height, width, fps)
-            self._next_sound = next(self._sound, None)
-            self._audio = self._add_audio(self._next_sound[1]) if self._next_sound else None
-        except BaseException:
-            self._discard()
-            raise
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        self._finish() if kind is None else self._discard()
-
-    def write(self, frame, time, duration=None):
-        """
-        Args:
-            frame (ndarray): uint8 [height, width, 3], RGB.
-            time (float): seconds, from when on it is shown; later than the frame before.
-            duration (float): seconds; where it matters, for the last frame.
-
-        Raises:
-            ValueError: for a frame of another size, or one not later than the one before.
-        """
-        tick = round(Fraction(time) / WRITING_TICK)
-        if frame.shape != (*self._size, 3) or frame.dtype != np.uint8:
-            raise ValueError(f"expected a frame uint8 {[*self._size, 3]}, got {frame.dtype} {list(frame.shape)}")
-        if tick <= self._last_tick:
-            raise ValueError(f"a frame at {float(time):.4f} s does not follow the one before it")
-        self._last_tick = tick
-        if duration is not None:
-            self._durations[tick] = round(Fraction(duration) / WRITING_TICK)
-        height, width = self._size
-        padded = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        picture = av.VideoFrame.from_ndarray(padded, format="rgb24")
-        picture.pts, picture.time_base = tick, WRITING_TICK
-        with self._writing():
-            self._write_sound_until(time)
-            self._mux_pictures(picture)
-
-    def _add_video(self, height, width, fps):
-        stream = self._container.add_stream("libx264", rate=exact_rate(fps), options=H264_OPTIONS)
-        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
-        stream.codec_context.time_base = WRITING_TICK
-        return stream
-
-    def _add_audio(self, frame):
-        """The sound's stream, as its first piece is."""
-        rate = frame.sample_rate if frame.sample_rate in AAC_RATES else 48000
-        channels = "mono" if frame.layout.nb_channels == 1 else "stereo"
-        return self._container.add_stream("aac", rate=rate, layout=channels)
-
-    def _mux_pictures(self, picture):
-        for packet in self._video.encode(picture):
-            packet.duration = self._durations.pop(packet.pts, packet.duration)
-            self._container.mux(packet)
-
-    def _write_sound_until(self, time):
-        """Sound goes along with the pictures, so that none of either waits in memory."""
-        while self._next_sound and self._next_sound[0] <= time:
-            start, frame = self._next_sound
-            frame.pts, frame.time_base = round(start * frame.sample_rate), Fraction(1, frame.sample_rate)
-            self._container.mux(self._audio.encode(frame))
-            self._next_sound = next(self._sound, None)
-
-    @contextmanager
-    def _writing(self):
-        try:
-            yield
-        except (av.FFmpegError, OSError) as error:
-            raise VideoError(f"{self.path}: could not be written to its end ({error.strerror})") from error
-
-    def _finish(self):
-        try:
-            with self._writing():
-                self._write_sound_until(math.inf)
-                self._mux_pictures(None)
-                if self._audio:
-                    self._container.mux(self._audio.encode(None))
-                self._container.close()
-                self._file.close()
-                os.replace(self._partial_path, self.path)
-        except BaseException:
-            self._discard()
-            raise
-
-    def _discard(self):
-        self._sound.close()
-        for close in (self._container.close, self._file.close):
-            with suppress(av.FFmpegError, OSError, ValueError):
-                close()
-        with suppress(FileNotFoundError):
-            os.remove(self._partial_path)
-
-
 def exact_rate(fps):
     """A frame rate as a fraction (29.97 is 2997 / 100; 30000 / 1001 stays so). Raises: ValueError, if not positive."""
     if not 0 < fps < math.inf:
@@ -383,16 +259,3 @@ def _decode(container, stream, path):
             yield from packet.decode()
         except av.InvalidDataError as error:
             logger.debug("%s: a packet was left out: %s", path, error)
-
-
-def _sound_of(audio):
-    """Yields (Fraction, av.AudioFrame): seconds, and a piece of the sound that VideoWriter was given."""
-    if isinstance(audio, VideoReader):
-        yield from audio.audio_frames()
-    elif audio is not None:
-        waveform, rate = audio
-        for start in range(0, len(waveform), BLOCK_SAMPLES):
-            block = np.ascontiguousarray(waveform[None, start:start + BLOCK_SAMPLES], dtype=np.float32)
-            frame = av.AudioFrame.from_ndarray(block, format="flt", layout="mono")
-            frame.sample_rate = rate
-            yield Fraction(start, rate), frame

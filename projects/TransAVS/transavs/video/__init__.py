@@ -1,0 +1,2 @@
+from .reading import SOURCE_RATE, VIDEO_SUFFIXES, VideoError, VideoReader, exact_rate
+from .writing import VideoWriter
