@@ -277,13 +277,22 @@ def small_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_full_disk_is_told_and_the_part_removed(tmp_path, small_disk):
+def test_a_full_disk_is_told_and_the_part_removed(tmp_path, small_disk, capfd):
     rng = np.random.default_rng(0)
     with pytest.raises(VideoError, match=r"out.mp4: could not be written to its end \(File too large\)"):
         with VideoWriter(tmp_path / "out.mp4", 48, 64) as writer:
             for number in range(30):
                 writer.write(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8), number / 25)
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path) == [] and capfd.readouterr().err == ""
+
+
+def test_a_writer_that_is_left_while_the_disk_is_full_says_nothing_of_its_own(tmp_path, small_disk, capfd):
+    rng = np.random.default_rng(0)
+    with pytest.raises(KeyError), VideoWriter(tmp_path / "out.mp4", 240, 320) as writer:
+        for number in range(2):  # of noise: more than fits, once the encoder lets it go
+            writer.write(rng.integers(0, 256, (240, 320, 3), dtype=np.uint8), number / 25)
+        raise KeyError
+    assert os.listdir(tmp_path) == [] and capfd.readouterr().err == ""
 
 
 def test_an_older_file_stays_until_the_new_one_is_whole(tmp_path, frames):

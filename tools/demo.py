@@ -16,6 +16,7 @@ import math
 import os
 import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,15 @@ def output_names(videos):
     return names
 
 
+@contextmanager
+def told_with(path):
+    """Names the file that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be written ({error.strerror})") from error
+
+
 class Outputs:
     """What is written of one video, frame by frame; nothing stays of a video that fails.
 
@@ -133,15 +143,20 @@ class Outputs:
         return self
 
     def __exit__(self, kind, error, traceback):
+        partial = self.json_path.with_suffix(".json.part") if self.json_path else None
         try:
-            self.writer.__exit__(kind, error, traceback)
-            if kind is None and self.json_path:
-                self._write_json()
+            with self.writer:  # which drops the video, should the JSON fail
+                if error is not None:
+                    raise error
+                if partial:
+                    self._write_json(partial)
+            if partial:
+                os.replace(partial, self.json_path)
         except BaseException:
             self._remove_masks()
+            if partial:
+                partial.unlink(missing_ok=True)
             raise
-        if kind is not None:
-            self._remove_masks()
 
     def add(self, result):
         """Args: result (FrameResult)"""
@@ -150,9 +165,13 @@ class Outputs:
         picture = np.concatenate([result.frame, drawn], axis=1) if self.side_by_side else drawn
         self.writer.write(picture, result.time, 1 / self.fps)
         if self.masks_folder:
-            self.masks_folder.mkdir(exist_ok=True)
-            Image.fromarray(mask.numpy().astype(np.uint8) * 255).save(self.masks_folder / f"{len(self.frames):06d}.png")
+            self._write_mask(mask, self.masks_folder / f"{len(self.frames):06d}.png")
         self.frames.append(self._description(result, mask) if self.json_path else None)
+
+    def _write_mask(self, mask, path):
+        with told_with(path):
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(mask.numpy().astype(np.uint8) * 255).save(path)
 
     def _draw(self, frame, mask, objects):
         objects = objects[:]
@@ -174,16 +193,11 @@ class Outputs:
             ],
         }
 
-    def _write_json(self):
+    def _write_json(self, path):
         description = {"video": self.source, "height": self.reader.height, "width": self.reader.width,
                        "fps": self.fps, "duration": self.reader.duration, "frames": self.frames}
-        partial = self.json_path.with_suffix(".json.part")
-        try:
-            partial.write_text(json.dumps(description), encoding="utf-8")
-            os.replace(partial, self.json_path)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
+        with told_with(self.json_path):
+            path.write_text(json.dumps(description), encoding="utf-8")
 
     def _remove_masks(self):
         if self.masks_folder:

@@ -101,6 +101,9 @@ class TimedWriter:
         with self.stopwatch.part("encoding"):
             self.writer.write(*arguments)
 
+    def __enter__(self):
+        return self
+
     def __exit__(self, *error):
         with self.stopwatch.part("encoding"):
             self.writer.__exit__(*error)

@@ -51,6 +51,19 @@ def check_masks(output, source):
     assert sum(areas) > 0
 
 
+def test_nothing_stays_of_a_video_whose_json_cannot_be_written(model_arguments, videos, tmp_path, monkeypatch, capsys):
+    config, overrides = model_arguments
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    status = demo.main([*config, "--input", str(videos / "bell.mp4"), "--output", str(tmp_path), "--masks", "--json", "--fps",
+                        "1", *overrides])
+    expected = f"Failed: {tmp_path}/bell_sounding.json: cannot be written (No space left on device)"
+    assert status == 1 and expected in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+
+
 def test_the_masks_are_drawn_beside_the_original(model_arguments, videos, tmp_path):
     config, overrides = model_arguments
     output = tmp_path / "out"

@@ -38,7 +38,7 @@ class VideoWriter:
         self._durations = {}  # ticks, by the packet's time
         self._last_tick = -1
         try:
-            self._file = open(self._partial_path, "wb")
+            self._file = _PartialFile(self._partial_path)
         except OSError as error:
             raise VideoError(f"{self.path}: cannot be written ({error.strerror})") from error
         # Writing through a Python file tells of a full disk; what PyAV itself closes loses the last error.
@@ -132,11 +132,24 @@ class VideoWriter:
 
     def _discard(self):
         self._sound.close()
+        self._file.dropped = True
         for close in (self._container.close, self._file.close):
             with suppress(av.FFmpegError, OSError, ValueError):
                 close()
         with suppress(FileNotFoundError):
             os.remove(self._partial_path)
+
+
+class _PartialFile:
+    """The file under way. Once it is dropped, nothing more is written: PyAV prints a trace if closing fails as well."""
+
+    def __init__(self, path):
+        self._file = open(path, "wb")
+        self.seek, self.tell, self.close = self._file.seek, self._file.tell, self._file.close
+        self.dropped = False
+
+    def write(self, data):
+        return len(data) if self.dropped else self._file.write(data)
 
 
 def _sound_of(audio):
