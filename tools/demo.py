@@ -6,7 +6,7 @@
 
 For each video NAME it writes NAME_sounding.mp4, whose frames are those that were segmented, each object with a colour and
 its score. --masks adds NAME_masks/, a PNG a frame (255 sounds), and --json NAME_sounding.json:
-each frame's time in seconds, what sounds as a whole, and each object with its score, as COCO RLE.
+each frame's time in seconds, what sounds as a whole, and each object with its number and score, as COCO RLE.
 """
 import argparse
 import glob

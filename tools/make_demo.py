@@ -69,7 +69,8 @@ def main():
 
     print(f"\n{table}\nResults:  {output / 'results.md'}\nPictures: {output / 'pictures' / 'results.png'}, and one of each "
           f"clip beside it\nModel:    {output / 'model_best.pth'}\n"
-          f"Video:    {video.with_name('demo_sounding.mp4')}, and beside it {video.name}, on which it is drawn")
+          f"Video:    {video.with_name('demo_sounding.mp4')}, and beside it {video.name}, on which it is drawn\n"
+          f"Web page: tools/web_demo.py --config-file {config} --examples {video} MODEL.WEIGHTS {output / 'model_best.pth'}")
 
 
 if __name__ == "__main__":

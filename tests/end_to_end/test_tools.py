@@ -37,8 +37,9 @@ def test_the_demo_falls_back_to_toy_where_debians_packages_cannot_be_had(run_scr
     rows = [line.split("|")[1].strip() for line in table.splitlines()[2:] if line.startswith("|")]
     assert rows == ["original", "silence", "noise", "shuffled", "offscreen"]
     assert re.search(r"nothing heard \(no model\): mJ \d+\.\d", table)
-    *_, results, pictures, model, video = done.stdout.strip().splitlines()
+    *_, results, pictures, model, video, page = done.stdout.strip().splitlines()
     assert results.startswith("Results:") and model.startswith("Model:") and video.startswith("Video:")
+    assert page.startswith("Web page: tools/web_demo.py --config-file ") and str(tmp_path / "demo/model_best.pth") in page
     assert Path(pictures.split()[1].rstrip(",")).stat().st_size > 10_000
     for reader in (VideoReader(video.split()[1].rstrip(",")), VideoReader(tmp_path / "demo/video/demo.mp4")):
         assert reader.has_audio and (reader.height, reader.width) == (360, 360)
