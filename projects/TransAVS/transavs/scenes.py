@@ -97,17 +97,29 @@ def random_motion(rng, sprite, size, ranges, shrink=1.0):
 
 
 def draw_sprite(sprite, motion, progress, size, zoom=1.0):
-    """Returns: float32 RGBA [H,W,4] in [0,1], and the object's number of pixels, those outside the frame included."""
+    """The part of an object that lies in the frame.
+
+    Returns:
+        float32 RGBA [h,w,4] in [0,1]; where it lies, its rows and its columns as slices; and the object's number of pixels,
+        those outside the frame included.
+    """
     x, y, scale, angle = motion.at(progress)
     image = sprite.image if zoom == 1 else sprite.original
     image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if motion.flip else image
     sides = [max(1, round(side * scale * zoom)) for side in sprite.image.size]
     image = image.resize(sides, Image.Resampling.LANCZOS)
     image = image.rotate(angle, Image.Resampling.BICUBIC, expand=True)
-    canvas = Image.new("RGBA", (size, size))
-    canvas.paste(image, (round(x * zoom - image.width / 2), round(y * zoom - image.height / 2)))
-    num_pixels = int((np.asarray(image)[..., 3] >= 128).sum())
-    return np.asarray(canvas, dtype=np.float32) / 255, num_pixels
+    pixels = np.asarray(image)
+    left, top = round(x * zoom - image.width / 2), round(y * zoom - image.height / 2)
+    rows, columns = _inside(top, image.height, size), _inside(left, image.width, size)
+    seen = pixels[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    return seen.astype(np.float32) / 255, (rows, columns), int((pixels[..., 3] >= 128).sum())
+
+
+def _inside(start, length, size):
+    """The part of start ... start + length that lies in 0 ... size, as a slice."""
+    first = min(max(0, start), size)
+    return slice(first, max(first, min(start + length, size)))
 
 
 def compose(background, progress, sprites, motions, zoom=1.0):
@@ -126,12 +138,12 @@ def compose(background, progress, sprites, motions, zoom=1.0):
     num_pixels = np.zeros(len(sprites), dtype=int)
     frame = background.astype(np.float32)
     for i, (sprite, motion) in enumerate(zip(sprites, motions)):
-        layer, num_pixels[i] = draw_sprite(sprite, motion, progress, size, zoom)
+        layer, place, num_pixels[i] = draw_sprite(sprite, motion, progress, size, zoom)
         alpha = layer[..., 3:]
-        frame = frame * (1 - alpha) + 255 * layer[..., :3] * alpha
+        frame[place] = frame[place] * (1 - alpha) + 255 * layer[..., :3] * alpha
         solid = alpha[..., 0] >= 0.5
-        visible[:i] &= ~solid
-        visible[i] = solid
+        visible[(slice(i), *place)] &= ~solid
+        visible[(i, *place)] = solid
     shares = visible.sum((1, 2)) / np.maximum(num_pixels, 1)
     return frame.round().clip(0, 255).astype(np.uint8), visible, shares
 
