@@ -17,6 +17,7 @@ import os
 import re
 import sys
 
+from arguments import require_config_file, require_new_output
 from detectron2.modeling import build_model
 from transavs.config import forget_part_weights, read_config
 from transavs.conversion.checkpoint import convert, merge, write_checkpoint
@@ -40,12 +41,10 @@ def parse_args(arguments=None):
         parser.error("no file of weights was given")
     if len(args.opts) % 2:
         parser.error(f"the config's keys and values do not pair up: {' '.join(args.opts)}")
-    if not os.path.isfile(args.config_file):
-        parser.error(f"--config-file: no such file: {args.config_file!r}")
+    require_config_file(parser, args.config_file)
     if not args.output.endswith(".pth"):
         parser.error(f"--output {args.output}: must end with .pth, by which Detectron2 knows how to read it")
-    if os.path.exists(args.output):
-        parser.error(f"--output {args.output}: is already there; remove it or name another")
+    require_new_output(parser, args.output)
     return args
 
 

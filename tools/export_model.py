@@ -21,6 +21,7 @@ import sys
 import torch
 from torch.nn import functional as F
 
+from arguments import require_config_file, require_new_output
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
@@ -52,12 +53,10 @@ def parse_args(arguments=None):
     missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
     if args.format == "onnx" and missing:
         parser.error(f"--format onnx needs {', '.join(missing)}: pip install {' '.join(missing)}")
-    if not os.path.isfile(args.config_file):
-        parser.error(f"--config-file: no such file: {args.config_file!r}")
+    require_config_file(parser, args.config_file)
     if not os.path.isdir(os.path.dirname(args.output) or "."):
         parser.error(f"--output {args.output}: there is no folder {os.path.dirname(args.output)}")
-    if os.path.exists(args.output):
-        parser.error(f"--output {args.output}: is already there; remove it or name another")
+    require_new_output(parser, args.output)
     return args
 
 

@@ -5,11 +5,11 @@
     tools/train_net.py --config-file configs/avs_s4_R101.yaml --eval-only MODEL.WEIGHTS model_best.pth
 """
 import logging
-import os
 import sys
 
 import torch
 
+from arguments import require_config_file
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.utils.logger import setup_logger
@@ -60,8 +60,7 @@ def num_processes(args):
 if __name__ == "__main__":
     parser = default_argument_parser()
     args = parser.parse_args()
-    if not os.path.isfile(args.config_file):
-        parser.error(f"--config-file: no such file: {args.config_file!r}")
+    require_config_file(parser, args.config_file)
     launch(
         main,
         num_processes(args),

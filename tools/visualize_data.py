@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import torch
+from arguments import require_config_file
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
@@ -43,8 +44,7 @@ def parse_args(arguments=None):
     parser.add_argument("--format", choices=FORMATS, default="png")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides of the config: KEY VALUE ...")
     args = parser.parse_args(arguments)
-    if not os.path.isfile(args.config_file):
-        parser.error(f"--config-file: no such file: {args.config_file!r}")
+    require_config_file(parser, args.config_file)
     if args.num_clips < 1:
         parser.error(f"--num-clips {args.num_clips}: must be at least 1")
     return args
