@@ -299,7 +299,7 @@ def _make_maker(args):
     os.makedirs(args.output, exist_ok=True)
     text = f"The pictures and sounds of this folder are made of:\n\n{sources}"
     Path(args.output, "SOURCES.txt").write_text(text, encoding="utf-8")
-    print(f"{len(maker.sprites)} stamps; backgrounds: {({s: len(b) for s, b in maker.backgrounds.items()})}")
+    print(f"{len(maker.sprites)} stamps; backgrounds: { ({s: len(b) for s, b in maker.backgrounds.items()}) }")
     return maker
 
 

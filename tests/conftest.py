@@ -7,9 +7,9 @@ import pytest
 import safetensors.torch
 import timm
 import torch
-
 from detectron2.config import get_cfg
 from detectron2.modeling import build_model
+
 from transavs import add_transavs_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,12 +23,23 @@ def seeded():
 @pytest.fixture(scope="session")
 def small_cfg():
     """Makes the config of a model that runs in a fraction of a second; takes overrides as KEY, VALUE, ..."""
+
     def make(*overrides, file="toy/toy_s4_R18.yaml"):
         cfg = get_cfg()
         add_transavs_config(cfg)
         cfg.merge_from_file(str(ROOT / "configs" / file))
-        small = ["MODEL.DEVICE", "cpu", "MODEL.TRANSAVS.NUM_QUERIES", 6, "MODEL.TRANSAVS.HIDDEN_DIM", 32,
-                 "MODEL.SEM_SEG_HEAD.CONVS_DIM", 32, "MODEL.AUDIO_BACKBONE.TIMM_MODEL", "test_resnet"]
+        small = [
+            "MODEL.DEVICE",
+            "cpu",
+            "MODEL.TRANSAVS.NUM_QUERIES",
+            6,
+            "MODEL.TRANSAVS.HIDDEN_DIM",
+            32,
+            "MODEL.SEM_SEG_HEAD.CONVS_DIM",
+            32,
+            "MODEL.AUDIO_BACKBONE.TIMM_MODEL",
+            "test_resnet",
+        ]
         cfg.merge_from_list([*small, *overrides])
         return cfg
 
@@ -38,10 +49,16 @@ def small_cfg():
 @pytest.fixture
 def run_script():
     """Runs a script of the repository as a user does; gives the finished process, its output as text."""
+
     def run(script, *arguments, timeout=600, **environment):
         return subprocess.run(
-            [sys.executable, str(ROOT / script), *map(str, arguments)], cwd=ROOT, timeout=timeout, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **environment},
+            [sys.executable, str(ROOT / script), *map(str, arguments)],
+            cwd=ROOT,
+            timeout=timeout,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
         )
 
     return run
@@ -50,6 +67,7 @@ def run_script():
 @pytest.fixture
 def small_model(small_cfg):
     """Makes a small model in evaluation mode, on a ResNet-18 of Detectron2 or a timm model; takes config overrides."""
+
     def make(*overrides, timm=None):
         backbone = ["MODEL.BACKBONE.NAME", "build_timm_backbone", "MODEL.TIMM.NAME", timm] if timm else []
         return build_model(small_cfg(*backbone, *overrides)).eval()
@@ -60,6 +78,7 @@ def small_model(small_cfg):
 @pytest.fixture
 def make_timm():
     """Makes timm's own model, whole, with biases and norms that are not those of a fresh model."""
+
     def make(name, **options):
         model = timm.create_model(name, **options).eval()
         with torch.no_grad():
@@ -73,6 +92,7 @@ def make_timm():
 @pytest.fixture
 def saved(tmp_path):
     """Saves a state dict as torch does, or as .safetensors, and gives its path."""
+
     def save(state_dict, name="weights.pth"):
         write = safetensors.torch.save_file if name.endswith(".safetensors") else torch.save
         write(state_dict, tmp_path / name)

@@ -1,4 +1,5 @@
 """Recorded attention: beside a softmax by loops, at the places of each scale, without touching the model; its pictures."""
+
 import math
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import torch
 from detectron2.structures import Instances
 from torch import nn
+
 from transavs import visualization
 from transavs.attention import AttentionRecord, attention_weights, record_attention, winning_queries
 from transavs.modeling.layers import AttentionLayer
@@ -75,9 +77,7 @@ def test_every_layer_is_recorded_at_its_scale_and_sums_to_one(small_model):
     with torch.no_grad(), record_attention(model) as attention:
         model([clip_of(2, 64, 128), clip_of(1, 64, 128)])
     # Strides 32, 16, 8; layer l takes (l mod 3) + 1 (eq. 4).
-    assert [tuple(maps.shape) for maps in attention.layers] == [
-        (3, 6, 4, 8), (3, 6, 8, 16), (3, 6, 2, 4), (3, 6, 4, 8)
-    ]
+    assert [tuple(maps.shape) for maps in attention.layers] == [(3, 6, 4, 8), (3, 6, 8, 16), (3, 6, 2, 4), (3, 6, 4, 8)]
     for maps in attention.layers:
         assert (maps >= 0).all()
         torch.testing.assert_close(maps.flatten(2).sum(-1), torch.ones(3, 6))
@@ -170,7 +170,9 @@ def test_attention_figure_shows_the_last_round_of_each_winning_query():
     for queries in ([], [5], [5, 2]):
         masks = torch.stack([mask, mask.flip(1)])[: len(queries)]
         scores = torch.full((len(queries),), 0.9)
-        found = Instances((32, 32), pred_masks=masks, query_index=torch.tensor(queries, dtype=torch.int64), scores=scores)
+        found = Instances(
+            (32, 32), pred_masks=masks, query_index=torch.tensor(queries, dtype=torch.int64), scores=scores
+        )
         figure = visualization.attention_figure(frames, [found, found], attention, cell=64)
         heights.append(visualization.figure_to_array(figure).shape[0])
     assert np.diff(heights).tolist() == [2 * (64 + GAP)] * 2  # two scales a query

@@ -1,13 +1,14 @@
 """The configs that are shipped: every one loads, and the paper's are the paper's."""
+
 from pathlib import Path
 
 import pytest
 import torch
-
 from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Instances
+
 from transavs import add_transavs_config
 from transavs.data.audio import EXAMPLE_SHAPE
 from transavs.engine import AVSTrainer
@@ -76,8 +77,21 @@ def test_an_ablation_changes_what_it_names_and_nothing_else(subset, name):
 def build_random(path, *overrides):
     """The config and its model with random weights, in training."""
     cfg = load(path)
-    cfg.merge_from_list(["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", "MODEL.AUDIO_BACKBONE.WEIGHTS", "",
-                         "MODEL.TIMM.PRETRAINED", False, "MODEL.TIMM.DROP_PATH_RATE", 0.0, *overrides])  # no chance
+    cfg.merge_from_list(
+        [
+            "MODEL.DEVICE",
+            "cpu",
+            "MODEL.WEIGHTS",
+            "",
+            "MODEL.AUDIO_BACKBONE.WEIGHTS",
+            "",
+            "MODEL.TIMM.PRETRAINED",
+            False,
+            "MODEL.TIMM.DROP_PATH_RATE",
+            0.0,
+            *overrides,
+        ]
+    )  # no chance
     torch.manual_seed(0)
     return cfg, build_model(cfg).train()
 
@@ -86,8 +100,12 @@ def random_clip():
     mask = torch.zeros(1, 64, 64, dtype=torch.bool)
     mask[:, 10:50, 10:50] = True
     target = Instances((64, 64), gt_classes=torch.zeros(1, dtype=torch.int64), gt_masks=BitMasks(mask))
-    return {"images": torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8), "frame_indices": torch.tensor([0, 4]),
-            "audio_log_mel": torch.randn(5, *EXAMPLE_SHAPE), "instances": [target] * 2}
+    return {
+        "images": torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8),
+        "frame_indices": torch.tensor([0, 4]),
+        "audio_log_mel": torch.randn(5, *EXAMPLE_SHAPE),
+        "instances": [target] * 2,
+    }
 
 
 @pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.stem)
@@ -97,7 +115,9 @@ def test_the_papers_models_take_a_training_step(path):
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     losses = model([random_clip()])
     assert set(losses) == {"loss_class", "loss_dice", "loss_aqdl", "loss_aqml"}
-    assert all(torch.isfinite(loss) for loss in losses.values()) and losses["loss_class"] > 0 and losses["loss_dice"] > 0
+    assert (
+        all(torch.isfinite(loss) for loss in losses.values()) and losses["loss_class"] > 0 and losses["loss_dice"] > 0
+    )
     sum(losses.values()).backward()
     optimizer.step()
     still = {name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])}

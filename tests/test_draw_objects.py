@@ -1,9 +1,10 @@
 """transavs.visualization.draw_objects: what is drawn over a video's frame."""
+
 import numpy as np
 import pytest
 import torch
-
 from detectron2.structures import Instances
+
 from transavs.visualization import RIM_COLOR, draw_objects, instance_color
 
 GREY = 120
@@ -18,9 +19,13 @@ def objects(*boxes, numbers=None, scores=None, size=(120, 160)):
     """Each a box (top, left, height, width)."""
     masks = torch.zeros(len(boxes), *size, dtype=torch.bool)
     for mask, (top, left, height, width) in zip(masks, boxes):
-        mask[top:top + height, left:left + width] = True
-    return Instances(size, pred_masks=masks, scores=torch.tensor(scores or [0.9] * len(boxes)),
-                     object_number=torch.tensor(numbers or range(len(boxes))))
+        mask[top : top + height, left : left + width] = True
+    return Instances(
+        size,
+        pred_masks=masks,
+        scores=torch.tensor(scores or [0.9] * len(boxes)),
+        object_number=torch.tensor(numbers or range(len(boxes))),
+    )
 
 
 def test_each_object_is_tinted_in_its_own_colour_and_lined(frame):

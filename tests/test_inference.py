@@ -1,4 +1,5 @@
 """Inference (eq. 14, 15) against a loop over pixels and queries."""
+
 import math
 
 import pytest
@@ -38,6 +39,7 @@ def naive_map(class_logits, mask_logits):
 
 def naive_resize(mask, size):
     """Bilinear, pixels being squares whose values stand at their centres: [h, w] -> [H, W]."""
+
     def weights(number, target, source):
         centre = min(max((number + 0.5) * source / target - 0.5, 0), source - 1)
         return torch.tensor([max(0.0, 1 - abs(centre - cell)) for cell in range(source)])
@@ -72,7 +74,9 @@ def test_nothing_sounds_where_every_query_prefers_no_object():
 def test_a_pixel_needs_both_factors_high():
     class_logits = torch.tensor([[CONFIDENT, 0.0], [0.2, 0.0]])
     mask_logits = torch.stack([torch.full((1, 1), UNSURE), torch.full((1, 1), 8.0)])
-    assert sounding_map(class_logits, mask_logits).item() == pytest.approx(torch.sigmoid(torch.tensor(0.2)).item(), abs=1e-3)
+    assert sounding_map(class_logits, mask_logits).item() == pytest.approx(
+        torch.sigmoid(torch.tensor(0.2)).item(), abs=1e-3
+    )
 
 
 def run_frame(class_logits, mask_logits, output_size=(4, 4), image_size=(4, 4), padded_size=(4, 4)):
@@ -156,7 +160,7 @@ def all_at_once(class_logits, mask_logits, image_size, output_size, padded_size,
     pred_masks = torch.zeros(len(queries), *output_size, dtype=torch.bool)
     if len(queries):
         masks = F.interpolate(mask_logits[queries][None], padded_size, mode="bilinear", align_corners=False)
-        masks = masks[..., :image_size[0], :image_size[1]]
+        masks = masks[..., : image_size[0], : image_size[1]]
         masks = F.interpolate(masks, output_size, mode="bilinear", align_corners=False)[0]
         product, owner = (scores[:, None, None] * masks.sigmoid()).max(0)
         soft_map.scatter_(0, classes[owner][None], product[None])
@@ -222,7 +226,8 @@ def test_no_more_masks_than_a_block_are_resized_at_once(monkeypatch):
     monkeypatch.setattr(inference, "ELEMENTS_AT_ONCE", 3 * 40 * 60)
     resized = []
     assign_pixels = inference.assign_pixels
-    monkeypatch.setattr(inference, "assign_pixels", lambda scores, masks: resized.append(masks.shape)
-                        or assign_pixels(scores, masks))
+    monkeypatch.setattr(
+        inference, "assign_pixels", lambda scores, masks: resized.append(masks.shape) or assign_pixels(scores, masks)
+    )
     run_frame(torch.tensor([[CONFIDENT, 0.0]] * 7), torch.randn(7, 4, 4), output_size=(40, 60))
     assert resized == [(3, 40, 60), (3, 40, 60), (1, 40, 60)]

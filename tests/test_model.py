@@ -1,14 +1,15 @@
 """The meta-architecture's contracts: what goes in, what comes out, what learns."""
+
 import logging
 
 import pytest
 import torch
-
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import DefaultPredictor
 from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Instances
 from detectron2.utils.events import EventStorage
+
 from transavs.data.audio import EXAMPLE_SHAPE, SILENCE
 
 T, SIDE = 5, 64
@@ -26,7 +27,9 @@ def make_clip(num_frames=T, seconds=None, height=SIDE, width=SIDE, seed=0, objec
     if objects is not None:
         masks = torch.zeros(objects, height, width, dtype=torch.bool)
         masks[:, 16:48, 16:48] = True
-        target = Instances((height, width), gt_classes=torch.zeros(objects, dtype=torch.int64), gt_masks=BitMasks(masks))
+        target = Instances(
+            (height, width), gt_classes=torch.zeros(objects, dtype=torch.int64), gt_masks=BitMasks(masks)
+        )
         clip["instances"] = [target] * num_frames
     return clip
 
@@ -59,7 +62,7 @@ def test_clips_and_frames_do_not_see_each_other(small_cfg, context):
     together = model(clips)
     for clip, result in zip(clips, together):
         for i, second in enumerate(clip["frame_indices"]):
-            alone = {**clip, "images": clip["images"][i:i + 1], "frame_indices": second[None]}
+            alone = {**clip, "images": clip["images"][i : i + 1], "frame_indices": second[None]}
             torch.testing.assert_close(model([alone])[0]["sem_seg"][0], result["sem_seg"][i], rtol=1e-4, atol=1e-4)
 
 
@@ -95,6 +98,7 @@ def test_an_embedding_replaces_the_audio_backbone(small_cfg):
 @torch.no_grad()
 def test_a_single_image_is_a_silent_frame_without_the_leading_axis(small_cfg, caplog):
     from detectron2.utils import logger as detectron2_logger
+
     detectron2_logger._LOG_COUNTER.clear()
     model = make_confident(build_model(small_cfg()))
     image = make_clip(1)["images"][0]
@@ -105,8 +109,13 @@ def test_a_single_image_is_a_silent_frame_without_the_leading_axis(small_cfg, ca
     assert len(warnings) == 1
     assert single["sem_seg"].shape == (1, 80, 90)
     assert single["instances"].image_size == (80, 90)
-    clip = {"images": image[None], "frame_indices": torch.tensor([0]), "height": 80, "width": 90,
-            "audio_log_mel": torch.full((T, *EXAMPLE_SHAPE), SILENCE)}
+    clip = {
+        "images": image[None],
+        "frame_indices": torch.tensor([0]),
+        "height": 80,
+        "width": 90,
+        "audio_log_mel": torch.full((T, *EXAMPLE_SHAPE), SILENCE),
+    }
     torch.testing.assert_close(model([clip])[0]["sem_seg"][0], single["sem_seg"])
 
 
@@ -135,10 +144,18 @@ def test_gradient_checkpointing_keeps_less_and_changes_nothing(small_cfg, backbo
     kept, found = [], []
     for checkpointing in (False, True):
         torch.manual_seed(0)
-        model = build_model(small_cfg(
-            "MODEL.GRADIENT_CHECKPOINTING", checkpointing, "MODEL.BACKBONE.NAME", backbone,
-            "MODEL.TIMM.NAME", "pvt_v2_b0", "MODEL.SEM_SEG_HEAD.NAME", pixel_decoder,
-        )).train()
+        model = build_model(
+            small_cfg(
+                "MODEL.GRADIENT_CHECKPOINTING",
+                checkpointing,
+                "MODEL.BACKBONE.NAME",
+                backbone,
+                "MODEL.TIMM.NAME",
+                "pvt_v2_b0",
+                "MODEL.SEM_SEG_HEAD.NAME",
+                pixel_decoder,
+            )
+        ).train()
         kept.append(0)
 
         def count(tensor):
@@ -155,8 +172,9 @@ def test_gradient_checkpointing_keeps_less_and_changes_nothing(small_cfg, backbo
 
 
 def test_the_thresholds_rise_with_the_iteration_of_training(small_cfg):
-    model = build_model(small_cfg("MODEL.TRANSAVS.THRESHOLD_STEP_ITERS", 10,
-                                  "MODEL.TRANSAVS.AQML_CONFIDENCE", [0.6, 0.6])).train()
+    model = build_model(
+        small_cfg("MODEL.TRANSAVS.THRESHOLD_STEP_ITERS", 10, "MODEL.TRANSAVS.AQML_CONFIDENCE", [0.6, 0.6])
+    ).train()
     found = []
     for iteration in (0, 9, 10, 95, 500):
         with EventStorage(iteration) as storage:
@@ -209,8 +227,11 @@ def test_a_bad_input_names_the_key_and_what_was_found(small_cfg, change, message
 
 @pytest.mark.parametrize(
     "key, value",
-    [("MODEL.TRANSAVS.AUDIO_QUERY_ENCODER", "Nobody"), ("MODEL.TRANSAVS.DECODER", "Nobody"),
-     ("MODEL.AUDIO_BACKBONE.NAME", "Nobody")],
+    [
+        ("MODEL.TRANSAVS.AUDIO_QUERY_ENCODER", "Nobody"),
+        ("MODEL.TRANSAVS.DECODER", "Nobody"),
+        ("MODEL.AUDIO_BACKBONE.NAME", "Nobody"),
+    ],
 )
 def test_an_unregistered_part_names_the_key_and_those_there_are(small_cfg, key, value):
     with pytest.raises(KeyError, match=f"{key} is 'Nobody'.*expected one of"):

@@ -1,4 +1,5 @@
 """Reading and writing of video files; every file is made here, 64 x 48 pixels and smaller than a second's work."""
+
 import os
 import resource
 from fractions import Fraction
@@ -13,6 +14,7 @@ from transavs.video import VideoError, VideoReader, VideoWriter
 @pytest.fixture
 def make_video(tmp_path):
     """Writes a lossless video: frames, their milliseconds, and a sound int16 [channels, samples] from a time on."""
+
     def make(frames=(), milliseconds=None, sound=None, rate=44100, sound_from=0, name="clip.mkv", rotation=None):
         path = tmp_path / name
         milliseconds = range(0, 100 * len(frames), 100) if milliseconds is None else milliseconds
@@ -217,7 +219,7 @@ def test_what_is_written_is_read_again(tmp_path, size):
         assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
     waveform, rate = reader.read_audio()
     assert len(waveform) / rate == pytest.approx(2.0, abs=0.1)
-    np.testing.assert_allclose(waveform[rate // 2:rate], tone(2)[0][rate // 2:rate] / 32768, atol=0.02)
+    np.testing.assert_allclose(waveform[rate // 2 : rate], tone(2)[0][rate // 2 : rate] / 32768, atol=0.02)
 
 
 @pytest.mark.parametrize("channels, rate, kept_rate", [(2, 44100, 44100), (1, 16000, 16000), (1, 96000, 48000)])
@@ -241,8 +243,13 @@ def test_a_failure_leaves_nothing_behind(tmp_path, frames):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("frame, time, message", [(np.zeros((8, 8, 3), np.uint8), 1, "expected a frame uint8"),
-                                                  (np.zeros((48, 64, 3), np.uint8), 0, "does not follow")])
+@pytest.mark.parametrize(
+    "frame, time, message",
+    [
+        (np.zeros((8, 8, 3), np.uint8), 1, "expected a frame uint8"),
+        (np.zeros((48, 64, 3), np.uint8), 0, "does not follow"),
+    ],
+)
 def test_frames_must_fit_and_follow(tmp_path, frames, frame, time, message):
     with pytest.raises(ValueError, match=message), VideoWriter(tmp_path / "out.mp4", 48, 64) as writer:
         writer.write(frames[0], 0)

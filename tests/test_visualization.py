@@ -1,4 +1,5 @@
 """Pictures: what is drawn where, in which colours, at which size; and the tool that draws an evaluation's results."""
+
 import json
 import re
 import zlib
@@ -11,6 +12,7 @@ import visualize_results
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import Instances
 from PIL import Image
+
 from transavs import visualization
 from transavs.evaluation import AVSEvaluator
 from transavs.visualization import ClipPicture, clips
@@ -38,7 +40,9 @@ def picture(num_frames=3, size=24, **changes):
     for mask in masks:
         mask[4:16, 4:16] = True
     waveform = np.sin(np.arange(num_frames * 800) / 5).astype(np.float32)
-    return ClipPicture(**{**dict(frames=frames, masks=masks, predictions=masks, waveform=waveform, rate=800), **changes})
+    return ClipPicture(
+        **{**dict(frames=frames, masks=masks, predictions=masks, waveform=waveform, rate=800), **changes}
+    )
 
 
 def texts_of(pdf):
@@ -246,7 +250,9 @@ def test_an_instances_score_is_written_above_its_largest_part():
     frame = np.full((64, 64, 3), GREY, dtype=np.uint8)
     mask = ring()
     mask[2:4, 60:62] = True  # a speck elsewhere
-    images = [visualization.draw_instances(frame, instances_of(mask, scores=[score]), scale=4) for score in (0.87, 0.11)]
+    images = [
+        visualization.draw_instances(frame, instances_of(mask, scores=[score]), scale=4) for score in (0.87, 0.11)
+    ]
     changed = (images[0] != images[1]).any(axis=-1)
     assert changed[4 * 10 : 4 * 22, 4 * 20 : 4 * 44].any()
     changed[4 * 10 : 4 * 22, 4 * 20 : 4 * 44] = False
@@ -315,7 +321,10 @@ def test_tool_draws_each_clip_and_one_sheet(evaluated, tmp_path, capsys):
     arguments = ["--dataset", name, "--predictions", str(predictions), "--output", str(output)]
     visualize_results.main([*arguments, "--num-clips", "2"])
     assert sorted(path.name for path in output.iterdir()) == [
-        "clip0.png", "clip1.png", "qualitative.png", "results.png"
+        "clip0.png",
+        "clip1.png",
+        "qualitative.png",
+        "results.png",
     ]
     assert "results.png" in capsys.readouterr().out
     visualize_results.main([*arguments, "--video-id", "clip2", "--format", "pdf"])
@@ -327,7 +336,10 @@ def test_tool_draws_each_clip_and_one_sheet(evaluated, tmp_path, capsys):
 def test_tool_computes_the_clips_jaccard_from_the_file(evaluated):
     name, predictions = evaluated
     clip = visualize_results.load_dataset(name)["clip1"]
-    assert visualize_results.make_picture(clip, visualize_results.load_predictions(str(predictions))["clip1"]).jaccard == 1.0
+    assert (
+        visualize_results.make_picture(clip, visualize_results.load_predictions(str(predictions))["clip1"]).jaccard
+        == 1.0
+    )
 
 
 def test_tool_says_in_one_line_what_is_wrong(evaluated, tmp_path):
@@ -336,9 +348,13 @@ def test_tool_says_in_one_line_what_is_wrong(evaluated, tmp_path):
     other.write_text(json.dumps({"clips": [{"video_id": "clip0"}]}))
 
     def run(dataset=name, file=predictions, *more):
-        visualize_results.main(["--dataset", dataset, "--predictions", str(file), "--output", str(tmp_path / "out"), *more])
+        visualize_results.main(
+            ["--dataset", dataset, "--predictions", str(file), "--output", str(tmp_path / "out"), *more]
+        )
 
-    with pytest.raises(visualize_results.UsageError, match="--dataset nowhere: not registered; expected one of .*avsbench_s4_test"):
+    with pytest.raises(
+        visualize_results.UsageError, match="--dataset nowhere: not registered; expected one of .*avsbench_s4_test"
+    ):
         run("nowhere")
     with pytest.raises(visualize_results.UsageError, match="absent.json: no such file"):
         run(name, tmp_path / "absent.json")
@@ -353,5 +369,7 @@ def test_tool_says_in_one_line_what_is_wrong(evaluated, tmp_path):
 def test_tool_refuses_predictions_of_another_size(evaluated):
     name, predictions = evaluated
     clip = {**visualize_results.load_dataset(name)["clip0"], "height": 17}
-    with pytest.raises(visualize_results.UsageError, match=r"clip clip0: predicted masks are \[16, 16\], its frames \[17, 16\]"):
+    with pytest.raises(
+        visualize_results.UsageError, match=r"clip clip0: predicted masks are \[16, 16\], its frames \[17, 16\]"
+    ):
         visualize_results.make_picture(clip, visualize_results.load_predictions(str(predictions))["clip0"])

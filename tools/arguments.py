@@ -1,4 +1,5 @@
 """Checks of the command line that several scripts share; each ends the script with the parser's own one-line error."""
+
 import os
 
 

@@ -13,25 +13,39 @@ a training clip has annotated: all in MS3, one in S4.
 With --video it is a whole video instead, as tools/demo.py does it, from the file to the file: once with a mask a second,
 once with masks for all of its frames, and how much of the time each part takes.
 """
+
 import argparse
 import warnings
 from pathlib import Path
 
 import torch
-from detectron2.utils.analysis import FlopCountAnalysis
-from tabulate import tabulate
-
 from detectron2.data import MetadataCatalog
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_model
 from detectron2.structures import BitMasks, Instances
+from detectron2.utils.analysis import FlopCountAnalysis
 from measuring import DEVICE, device_name, extra_memory, in_turn
-from transavs.config import forget_part_weights, read_config
-from transavs.data.audio import EXAMPLE_SHAPE
+from tabulate import tabulate
 from video_benchmark import HEADERS as VIDEO_HEADERS
 from video_benchmark import describe, measure_video
 
-HEADERS = ["config", "pixel decoder", "weights (M)", "GFLOPs", "frames", "forward (s)", "of the backbone's", "clips/s",
-           "peak (MiB)", "training: frames", "forward + backward (s)", "of the backbone's", "peak (MiB)"]
+from transavs.config import forget_part_weights, read_config
+from transavs.data.audio import EXAMPLE_SHAPE
+
+HEADERS = [
+    "config",
+    "pixel decoder",
+    "weights (M)",
+    "GFLOPs",
+    "frames",
+    "forward (s)",
+    "of the backbone's",
+    "clips/s",
+    "peak (MiB)",
+    "training: frames",
+    "forward + backward (s)",
+    "of the backbone's",
+    "peak (MiB)",
+]
 MARKS = "<!-- measured: start -->", "<!-- measured: end -->"
 VIDEO_MARKS = "<!-- video measured: start -->", "<!-- video measured: end -->"
 VIDEO_SECONDS = 60
@@ -42,9 +56,17 @@ def parse_arguments():
     parser.add_argument("--config-file", nargs="+", required=True, metavar="FILE")
     parser.add_argument("--pixel-decoder", nargs="+", metavar="NAME", help="these in place of the config's, in turn")
     parser.add_argument("--runs", type=int, default=5, help="timed runs of each, after one that is not counted")
-    parser.add_argument("--video", type=int, nargs="?", const=VIDEO_SECONDS, metavar="SECONDS",
-                        help=f"a video of this length, with decoding, drawing and encoding (default: {VIDEO_SECONDS})")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this file, between its two marks")
+    parser.add_argument(
+        "--video",
+        type=int,
+        nargs="?",
+        const=VIDEO_SECONDS,
+        metavar="SECONDS",
+        help=f"a video of this length, with decoding, drawing and encoding (default: {VIDEO_SECONDS})",
+    )
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="put the table into this file, between its two marks"
+    )
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides: -- KEY VALUE ...")
     return parser.parse_args()
 
@@ -160,7 +182,9 @@ def main():
     for path in args.config_file:
         for choice in args.pixel_decoder or [None]:
             chosen = [*opts, "MODEL.SEM_SEG_HEAD.NAME", choice] if choice else opts
-            rows += measure_video(path, chosen, args.video, args.runs) if args.video else [measure(path, chosen, args.runs)]
+            rows += (
+                measure_video(path, chosen, args.video, args.runs) if args.video else [measure(path, chosen, args.runs)]
+            )
     if args.video:
         title, headers, marks = describe(args.video, args.runs, opts), VIDEO_HEADERS, VIDEO_MARKS
     else:

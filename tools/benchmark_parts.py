@@ -8,14 +8,15 @@ torchvggish's NumPy code for the log-mel, a loop over the 255 thresholds for the
 deformable attention's sampling, and a loop over all pairs of masks for AQML, whose autograd graph is large: it is left
 out beyond --all-pairs queries.
 """
+
 import argparse
 
 import numpy as np
 import torch
+from measuring import DEVICE, device_name, extra_memory, in_turn
 from tabulate import tabulate
 from torch.nn import functional as F
 
-from measuring import DEVICE, device_name, extra_memory, in_turn
 from transavs.data.audio import SAMPLE_RATE, log_mel_examples
 from transavs.evaluation.metrics import clip_scores, f_thresholds
 from transavs.losses import audio_query_distance_loss, audio_query_mask_loss
@@ -59,8 +60,10 @@ def benchmark_log_mel(runs, num_sounds):
         return torch.from_numpy(np.stack(arrays)).unsqueeze(2)
 
     return compare(
-        f"log-mel, {num_sounds} sounds of {CLIP_SECONDS} s", runs,
-        lambda: log_mel_examples(waveforms, SAMPLE_RATE, num_examples), reference,
+        f"log-mel, {num_sounds} sounds of {CLIP_SECONDS} s",
+        runs,
+        lambda: log_mel_examples(waveforms, SAMPLE_RATE, num_examples),
+        reference,
     )
 
 
@@ -86,7 +89,8 @@ def benchmark_metrics(runs, num_clips, side):
     masks[..., side // 4 : side // 2, side // 4 : side // 2] = True
     probabilities[masks] = probabilities[masks].sqrt()  # better than chance
     return compare(
-        f"metrics, {num_clips} clips of {CLIP_FRAMES} x {side} x {side}", runs,
+        f"metrics, {num_clips} clips of {CLIP_FRAMES} x {side} x {side}",
+        runs,
         lambda: torch.tensor([clip_scores(*clip)["f"] for clip in zip(probabilities, masks)]),
         lambda: torch.stack([f_by_loop(*clip) for clip in zip(probabilities, masks)]),
     )
@@ -95,17 +99,16 @@ def benchmark_metrics(runs, num_clips, side):
 def all_pairs_mask_loss(masks):
     """AQML as eq. 11 and 12 write it, pair by pair."""
     n, binary, masks = len(masks), (masks > 0.5).float().unbind(), masks.unbind()
-    total = sum(
-        ((binary[i] * masks[j] + masks[i] * binary[j]) / 2).mean() for i in range(n) for j in range(i + 1, n)
-    )
+    total = sum(((binary[i] * masks[j] + masks[i] * binary[j]) / 2).mean() for i in range(n) for j in range(i + 1, n))
     return total * 2 / (n * (n + 1))
 
 
 def benchmark_loss(name, runs, loss, leaf, reference=None):
     """A row: seconds and extra memory of forward and backward, and the reference's."""
+
     def step(function):
         value = function(leaf)
-        leaf.grad, = torch.autograd.grad(value, leaf)
+        (leaf.grad,) = torch.autograd.grad(value, leaf)
         return value.detach()
 
     candidates = [loss] + ([reference] if reference else [])
@@ -142,9 +145,9 @@ def sampling_inputs(frames, side, strides=(32, 16, 8)):
     shapes = [(side // stride, side // stride) for stride in strides]
     cells = sum(height * width for height, width in shapes)
     sizes = torch.tensor(shapes, device=DEVICE)[:, None].flip(-1)
-    places = torch.cat([
-        torch.cartesian_prod((torch.arange(h) + 0.5) / h, (torch.arange(w) + 0.5) / w).flip(-1) for h, w in shapes
-    ]).to(DEVICE)
+    places = torch.cat(
+        [torch.cartesian_prod((torch.arange(h) + 0.5) / h, (torch.arange(w) + 0.5) / w).flip(-1) for h, w in shapes]
+    ).to(DEVICE)
     offsets = 2.5 * torch.randn(frames, cells, SAMPLING_HEADS, len(shapes), SAMPLING_POINTS, 2, device=DEVICE)
     weights = torch.randn(frames, cells, SAMPLING_HEADS, len(shapes) * SAMPLING_POINTS, device=DEVICE).softmax(-1)
     leaves = [
@@ -174,8 +177,17 @@ def benchmark_sampling(runs, frames, side):
         candidates = [lambda: run(sample_and_weigh), lambda: run(stacked_sampling)]
         ours, reference = in_turn(runs, *candidates)
         memory = [extra_memory(candidate) for candidate in candidates]
-        rows.append([f"sampling, {frames} x {side} x {side}, {name}", f"{ours:.4f}", f"{memory[0]:.0f}",
-                     f"{reference:.4f}", f"{memory[1]:.0f}", f"{reference / ours:.1f}", f"{difference:.1e}"])
+        rows.append(
+            [
+                f"sampling, {frames} x {side} x {side}, {name}",
+                f"{ours:.4f}",
+                f"{memory[0]:.0f}",
+                f"{reference:.4f}",
+                f"{memory[1]:.0f}",
+                f"{reference / ours:.1f}",
+                f"{difference:.1e}",
+            ]
+        )
     return rows
 
 

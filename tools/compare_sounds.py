@@ -7,17 +7,18 @@ It is `train_net.py --eval-only` once for each sound of TEST.AUDIO. Below OUTPUT
 table that it prints) and sounds.png (the same as bars), and what the evaluator writes in a folder for each sound.
 docs/METRICS.md tells what the scores are.
 """
+
 import argparse
 import json
 from pathlib import Path
 
 import matplotlib
 import numpy as np
-from tabulate import tabulate
-
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import default_argument_parser
+from tabulate import tabulate
 from train_net import setup
+
 from transavs.data.audio_modes import AUDIO_MODES, AudioModeError
 from transavs.engine import AVSTrainer
 from transavs.evaluation.avs_evaluator import RESULTS_FILE

@@ -12,6 +12,7 @@ MSDeformAttnPixelDecoder and MODEL.TRANSAVS.DIM_FEEDFORWARD 2048.
 A file that does not fit as a whole is an error, and nothing is written; --allow-partial writes what fits. What no file
 fills is not in the checkpoint: training starts it as without one.
 """
+
 import argparse
 import os
 import re
@@ -19,6 +20,7 @@ import sys
 
 from arguments import require_config_file, require_new_output
 from detectron2.modeling import build_model
+
 from transavs.config import forget_part_weights, read_config
 from transavs.conversion.checkpoint import convert, merge, write_checkpoint
 from transavs.weights.reading import WeightsError
@@ -31,8 +33,12 @@ def parse_args(arguments=None):
     parser.add_argument("--config-file", required=True, metavar="FILE", help="of the model that the weights are for")
     parser.add_argument("--output", required=True, metavar="FILE.pth", help="a new file")
     parser.add_argument("--allow-partial", action="store_true", help="write what fits, though not all of a file does")
-    parser.add_argument("given", nargs="+", metavar="FILE ... [KEY VALUE ...]",
-                        help="files or addresses of weights; then changes to the config")
+    parser.add_argument(
+        "given",
+        nargs="+",
+        metavar="FILE ... [KEY VALUE ...]",
+        help="files or addresses of weights; then changes to the config",
+    )
     args = parser.parse_intermixed_args(arguments)
     keys = [i for i, word in enumerate(args.given) if re.fullmatch(CONFIG_KEY, word) and not os.path.exists(word)]
     first_key = keys[0] if keys else len(args.given)
@@ -70,10 +76,15 @@ def main(arguments=None):
         )
     weights = merge(conversions)
     write_checkpoint(weights, args.output)
-    parts = [name for name, part in model.named_children()
-             if part.state_dict() and not any(key.startswith(f"{name}.") for key in weights)]
-    print(f"Wrote {args.output}: {len(weights)} of the model's {len(model.state_dict())} weights. "
-          f"Without any: {', '.join(parts) or 'no part'}")
+    parts = [
+        name
+        for name, part in model.named_children()
+        if part.state_dict() and not any(key.startswith(f"{name}.") for key in weights)
+    ]
+    print(
+        f"Wrote {args.output}: {len(weights)} of the model's {len(model.state_dict())} weights. "
+        f"Without any: {', '.join(parts) or 'no part'}"
+    )
 
 
 if __name__ == "__main__":

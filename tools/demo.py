@@ -8,6 +8,7 @@ For each video NAME it writes NAME_sounding.mp4, whose frames are those that wer
 its score. --masks adds NAME_masks/, a PNG a frame (255 sounds), and --json NAME_sounding.json:
 each frame's time in seconds, what sounds as a whole, and each object with its number and score, as COCO RLE.
 """
+
 import argparse
 import glob
 import json
@@ -21,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from detectron2.utils.logger import setup_logger
 from PIL import Image
 from tqdm import tqdm
 
-from detectron2.utils.logger import setup_logger
 from transavs import AVSPredictor
 from transavs.config import read_config
 from transavs.evaluation.avs_evaluator import encode_mask
@@ -43,8 +44,12 @@ def parse_arguments(arguments=None):
     parser.add_argument("--config-file", required=True, help="of the model, e.g. configs/avs_s4_R101.yaml")
     parser.add_argument("--input", required=True, nargs="+", help="videos, folders of them, or patterns like '*.mp4'")
     parser.add_argument("--output", required=True, help="folder for what is written")
-    parser.add_argument("--fps", type=frame_rate, default=SOURCE_RATE,
-                        help="frames a second to segment and write; default: source, all of them; 1 is as trained")
+    parser.add_argument(
+        "--fps",
+        type=frame_rate,
+        default=SOURCE_RATE,
+        help="frames a second to segment and write; default: source, all of them; 1 is as trained",
+    )
     parser.add_argument("--masks", action="store_true", help="write the masks as PNG too")
     parser.add_argument("--json", action="store_true", help="write masks, scores and times as JSON too")
     parser.add_argument("--side-by-side", action="store_true", help="the original beside the drawn")
@@ -188,14 +193,23 @@ class Outputs:
             "instances": [
                 {"object": number, "score": score, "category_id": category, "segmentation": encode_mask(object_mask)}
                 for number, score, category, object_mask in zip(
-                    objects.object_number.tolist(), objects.scores.tolist(), objects.pred_classes.tolist(),
-                    objects.pred_masks)
+                    objects.object_number.tolist(),
+                    objects.scores.tolist(),
+                    objects.pred_classes.tolist(),
+                    objects.pred_masks,
+                )
             ],
         }
 
     def _write_json(self, path):
-        description = {"video": self.source, "height": self.reader.height, "width": self.reader.width,
-                       "fps": self.fps, "duration": self.reader.duration, "frames": self.frames}
+        description = {
+            "video": self.source,
+            "height": self.reader.height,
+            "width": self.reader.width,
+            "fps": self.fps,
+            "duration": self.reader.duration,
+            "frames": self.frames,
+        }
         with told_with(self.json_path):
             path.write_text(json.dumps(description), encoding="utf-8")
 
@@ -210,8 +224,10 @@ def segment_video(predictor, video, name, args):
     seconds = predictor.cfg.MODEL.TRANSAVS.NUM_FRAMES  # of a clip
     total = math.ceil(reader.num_seconds(args.fps) / seconds)
     results = predictor.stream(reader, args.fps)
-    with tqdm(total=total, unit="clip", desc=name, bar_format=BAR) as bar, \
-            Outputs(Path(args.output), name, reader, args, predictor.cfg.TEST.MASK_THRESHOLD, video) as outputs:
+    with (
+        tqdm(total=total, unit="clip", desc=name, bar_format=BAR) as bar,
+        Outputs(Path(args.output), name, reader, args, predictor.cfg.TEST.MASK_THRESHOLD, video) as outputs,
+    ):
         for result in results:
             outputs.add(result)
             if int(result.time) // seconds > bar.n:

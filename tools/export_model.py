@@ -13,18 +13,19 @@ What was written is run and compared with the model, on the first clip of DATASE
 noise. Where it differs, the file is not kept and the exit status is not zero. ONNX needs the packages onnx, onnxscript
 and onnxruntime.
 """
+
 import argparse
 import importlib.util
 import os
 import sys
 
 import torch
-from torch.nn import functional as F
-
 from arguments import require_config_file, require_new_output
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
+from torch.nn import functional as F
+
 from transavs.config import forget_part_weights, read_config
 from transavs.data import AVSDatasetError
 from transavs.data.audio import EXAMPLE_SHAPE
@@ -45,10 +46,19 @@ def parse_args(arguments=None):
     parser.add_argument("--config-file", required=True, metavar="FILE", help="of the model")
     parser.add_argument("--format", required=True, choices=FORMATS)
     parser.add_argument("--output", required=True, metavar="FILE", help="a new file")
-    parser.add_argument("--size", nargs=2, type=int, metavar=("H", "W"),
-                        help="of the frames, in pixels; default: INPUT.MIN_SIZE_TEST, both")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE",
-                        help="changes to the config; MODEL.WEIGHTS is the checkpoint")
+    parser.add_argument(
+        "--size",
+        nargs=2,
+        type=int,
+        metavar=("H", "W"),
+        help="of the frames, in pixels; default: INPUT.MIN_SIZE_TEST, both",
+    )
+    parser.add_argument(
+        "opts",
+        nargs=argparse.REMAINDER,
+        metavar="KEY VALUE",
+        help="changes to the config; MODEL.WEIGHTS is the checkpoint",
+    )
     args = parser.parse_args(arguments)
     missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
     if args.format == "onnx" and missing:
@@ -100,11 +110,17 @@ def check(model, run, path, what, images, audio_log_mel):
     """
     expected = model([{"images": images, "audio_log_mel": audio_log_mel}])[0]["sem_seg"]
     images, audio_log_mel = images.to(model.device), audio_log_mel.to(model.device)
-    difference = torch.stack([
-        (run(path, images[:frames], audio_log_mel) - expected[:frames]).abs().max() for frames in (len(images), 1)
-    ]).max().item()
-    print(f"Compared with the model on {what}: the largest difference is {difference:.1e}, of a map that reaches "
-          f"{expected.max():.3f}")
+    difference = (
+        torch.stack(
+            [(run(path, images[:frames], audio_log_mel) - expected[:frames]).abs().max() for frames in (len(images), 1)]
+        )
+        .max()
+        .item()
+    )
+    print(
+        f"Compared with the model on {what}: the largest difference is {difference:.1e}, of a map that reaches "
+        f"{expected.max():.3f}"
+    )
     if expected.max() == 0:
         print("Nothing sounds to this model in that clip, so this says little: is MODEL.WEIGHTS a trained model?")
     if not difference <= LARGEST_DIFFERENCE:  # nor may it be NaN
@@ -126,8 +142,10 @@ def main(arguments=None):
     finally:
         if os.path.exists(unchecked):
             os.remove(unchecked)
-    print(f"Wrote {args.output}: {os.path.getsize(args.output) / 2**20:.1f} MiB, for frames of {size[0]} x {size[1]} "
-          f"pixels (height x width), {cfg.INPUT.FORMAT}")
+    print(
+        f"Wrote {args.output}: {os.path.getsize(args.output) / 2**20:.1f} MiB, for frames of {size[0]} x {size[1]} "
+        f"pixels (height x width), {cfg.INPUT.FORMAT}"
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ with one fix for Python 3.11. It is tagged for CPython 3.10 although its Python 
 downloaded as for 3.10, checked, retagged and installed without its (outdated) version ranges; requirements.txt
 holds what it needs. No compiled Detectron2 operator is used by TransAVS.
 """
+
 import hashlib
 import importlib.util
 import subprocess
@@ -26,8 +27,19 @@ def main():
         print("Detectron2 is already installed; it is kept.")
         return
     with tempfile.TemporaryDirectory() as folder:
-        python("-m", "pip", "download", "--quiet", "--no-deps", "--python-version", "3.10",
-               "--only-binary=:all:", "--dest", folder, WHEEL)
+        python(
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--python-version",
+            "3.10",
+            "--only-binary=:all:",
+            "--dest",
+            folder,
+            WHEEL,
+        )
         (wheel,) = Path(folder).glob("*.whl")
         found = hashlib.sha256(wheel.read_bytes()).hexdigest()
         if found != SHA256:

@@ -8,6 +8,7 @@ It trains on Stamps, real photographs with real sounds; on Toy where Debian's pa
 had. The model is scored with each test clip's own sound and with sounds that do not belong to it: the gap is what it
 hears.
 """
+
 import argparse
 import json
 import subprocess
@@ -54,23 +55,48 @@ def main():
     data = prepare_data()
     config, dataset = ROOT / "configs" / data / f"{data}_s4_R18.yaml", f"{data}_s4_test"
     run("tools/train_net.py", "--config-file", config, "OUTPUT_DIR", output, *args.opts)
-    run("tools/compare_sounds.py", "--config-file", config, "OUTPUT_DIR", output,
-        "MODEL.WEIGHTS", output / "model_best.pth")
+    run(
+        "tools/compare_sounds.py",
+        "--config-file",
+        config,
+        "OUTPUT_DIR",
+        output,
+        "MODEL.WEIGHTS",
+        output / "model_best.pth",
+    )
     oracle = f"Every visible object marked, nothing heard (no model): mJ {100 * oracle_mj(data):.1f}"
     table = (output / "sounds/sounds.md").read_text() + f"\n{oracle}\n"
     (output / "results.md").write_text(table)
-    run("tools/visualize_results.py", "--dataset", dataset, "--output", output / "pictures",
-        "--predictions", output / "inference" / dataset / "predictions.json")
+    run(
+        "tools/visualize_results.py",
+        "--dataset",
+        dataset,
+        "--output",
+        output / "pictures",
+        "--predictions",
+        output / "inference" / dataset / "predictions.json",
+    )
 
     video = output / "video/demo.mp4"
     run("datasets/make_demo_video.py", "--data", data, "--subset", "s4", "--output", video)
-    run("tools/demo.py", "--config-file", config, "--input", video, "--output", video.parent,
-        "MODEL.WEIGHTS", output / "model_best.pth")
+    run(
+        "tools/demo.py",
+        "--config-file",
+        config,
+        "--input",
+        video,
+        "--output",
+        video.parent,
+        "MODEL.WEIGHTS",
+        output / "model_best.pth",
+    )
 
-    print(f"\n{table}\nResults:  {output / 'results.md'}\nPictures: {output / 'pictures' / 'results.png'}, and one of each "
-          f"clip beside it\nModel:    {output / 'model_best.pth'}\n"
-          f"Video:    {video.with_name('demo_sounding.mp4')}, and beside it {video.name}, on which it is drawn\n"
-          f"Web page: tools/web_demo.py --config-file {config} --examples {video} MODEL.WEIGHTS {output / 'model_best.pth'}")
+    print(
+        f"\n{table}\nResults:  {output / 'results.md'}\nPictures: {output / 'pictures' / 'results.png'}, and one of each "
+        f"clip beside it\nModel:    {output / 'model_best.pth'}\n"
+        f"Video:    {video.with_name('demo_sounding.mp4')}, and beside it {video.name}, on which it is drawn\n"
+        f"Web page: tools/web_demo.py --config-file {config} --examples {video} MODEL.WEIGHTS {output / 'model_best.pth'}"
+    )
 
 
 if __name__ == "__main__":

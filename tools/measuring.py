@@ -1,4 +1,5 @@
 """What the benchmarks share: seconds and memory, taken so that one can trust them on a machine with moods."""
+
 import ctypes
 import gc
 import re

@@ -1,10 +1,11 @@
 """What the model said of a video, kept on disk, so that other thresholds can be tried without running it again."""
+
 from pathlib import Path
 
 import numpy as np
 import torch
-
 from detectron2.structures import Instances
+
 from transavs.engine.predictor import FrameResult
 
 PERCENTS = np.linspace(0, 1, 101, dtype=np.float32)
@@ -65,8 +66,9 @@ class Recording:
     def _read(self, number, time, frame, least_percent, least_score):
         with np.load(self._file(number)) as kept:
             percent, owner = kept["percent"], kept["owner"]
-            fields = {key: torch.from_numpy(kept[key])
-                      for key in ("scores", "pred_classes", "query_index", "object_number")}
+            fields = {
+                key: torch.from_numpy(kept[key]) for key in ("scores", "pred_classes", "query_index", "object_number")
+            }
         sure_enough = np.append(least_score <= 0, fields["scores"].numpy() >= least_score)  # by owner
         percent[~sure_enough[owner]] = 0
         owner[percent <= least_percent] = 0

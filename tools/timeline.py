@@ -1,4 +1,5 @@
 """What sounds when, as a piece of HTML: a column a second, in it each object with its picture and how sure the model is."""
+
 import base64
 import io
 from collections import defaultdict
@@ -96,9 +97,13 @@ class Timeline:
             parts.append(f'<span class="second" data-second="{second}">{second} s</span>')
         rows, left_out = self._rows()
         for row in rows:
-            parts += [_cell_html(second, *row[second]) if second in row else "<i></i>" for second in range(self.num_seconds)]
+            parts += [
+                _cell_html(second, *row[second]) if second in row else "<i></i>" for second in range(self.num_seconds)
+            ]
         rest = f"<small>and {left_out} smaller ones</small>" if left_out else ""
-        grid = f'<div class="grid" style="--seconds:{self.num_seconds}">{"".join(parts)}<div class="playhead"></div></div>'
+        grid = (
+            f'<div class="grid" style="--seconds:{self.num_seconds}">{"".join(parts)}<div class="playhead"></div></div>'
+        )
         return f'<div class="timeline">{grid}{rest}</div>'
 
     def _rows(self):
@@ -124,8 +129,10 @@ def _cell_html(second, number, cell):
     color = "rgb({}, {}, {})".format(*instance_color(number))
     sure = f"{100 * np.mean(cell.scores):.0f}%"
     text = f"object {number}, second {second}: {sure} sure"
-    return (f'<button data-second="{second}" title="{text}" style="--color:{color};--sure:{sure}">'
-            f'<img alt="{text}" src="{_data_url(cell.thumbnail)}"><span>{sure}</span></button>')
+    return (
+        f'<button data-second="{second}" title="{text}" style="--color:{color};--sure:{sure}">'
+        f'<img alt="{text}" src="{_data_url(cell.thumbnail)}"><span>{sure}</span></button>'
+    )
 
 
 def _thumbnail(frame, mask):

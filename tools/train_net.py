@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
 """Trains or evaluates TransAVS; used as Detectron2's own tools/train_net.py is.
 
-    tools/train_net.py --config-file configs/avs_s4_R101.yaml --num-gpus 8
-    tools/train_net.py --config-file configs/avs_s4_R101.yaml --eval-only MODEL.WEIGHTS model_best.pth
+tools/train_net.py --config-file configs/avs_s4_R101.yaml --num-gpus 8
+tools/train_net.py --config-file configs/avs_s4_R101.yaml --eval-only MODEL.WEIGHTS model_best.pth
 """
+
 import logging
 import sys
 
 import torch
-
 from arguments import require_config_file
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.utils.logger import setup_logger
+
 from transavs.config import forget_part_weights, read_config
 from transavs.engine.trainer import AVSTrainer, check_datasets
 

@@ -3,6 +3,7 @@
 The parts are told apart by who waits: frames and sound are decoded while the model asks for them, and that time counts
 as decoding alone. The decoder and the encoder work on in threads of their own meanwhile, whose time is not counted twice.
 """
+
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -13,9 +14,9 @@ import av
 import cv2
 import numpy as np
 import torch
-
 from demo import Outputs, parse_arguments
 from measuring import DEVICE, device_name, extra_memory
+
 from transavs import AVSPredictor
 from transavs.config import read_config
 from transavs.video import SOURCE_RATE, VideoReader
@@ -24,8 +25,15 @@ HEIGHT, WIDTH, FPS, SOUND_RATE = 360, 640, 30, 44100
 PAN_PIXELS = 3  # from one frame to the next
 MASKS_A_SECOND = (1, SOURCE_RATE)
 PARTS = ("decoding", "model", "drawing", "encoding", "rest")
-HEADERS = ["config", "masks a second", "video (s)", "total (s)", "a second of video (s)",
-           *(f"{part} (%)" for part in PARTS), "peak (MiB)"]
+HEADERS = [
+    "config",
+    "masks a second",
+    "video (s)",
+    "total (s)",
+    "a second of video (s)",
+    *(f"{part} (%)" for part in PARTS),
+    "peak (MiB)",
+]
 
 
 class Stopwatch:
@@ -142,8 +150,9 @@ def load_predictor(path, opts):
 
 def segment(predictor, video, masks_a_second, folder):
     """Does what tools/demo.py does for one video. Returns: Counter, seconds of each of PARTS."""
-    args = parse_arguments(["--config-file", "", "--input", str(video), "--output", str(folder),
-                            "--fps", str(masks_a_second)])
+    args = parse_arguments(
+        ["--config-file", "", "--input", str(video), "--output", str(folder), "--fps", str(masks_a_second)]
+    )
     stopwatch = Stopwatch()
     reader = TimedReader(video, stopwatch)
     threshold = predictor.cfg.TEST.MASK_THRESHOLD
@@ -176,12 +185,21 @@ def make_row(path, rate, seconds, times, peak):
     parts = sorted(times, key=Counter.total)[(len(times) - 1) // 2]
     total = parts.total()
     shares = [f"{100 * parts[part] / total:.1f}" for part in PARTS]
-    return [Path(path).name, f"all {FPS}" if rate == SOURCE_RATE else rate, seconds, f"{total:.2f}",
-            f"{total / seconds:.3f}", *shares, f"{peak:.0f}"]
+    return [
+        Path(path).name,
+        f"all {FPS}" if rate == SOURCE_RATE else rate,
+        seconds,
+        f"{total:.2f}",
+        f"{total / seconds:.3f}",
+        *shares,
+        f"{peak:.0f}",
+    ]
 
 
 def describe(seconds, runs, opts):
     """The table's title."""
     weights = "trained weights" if "MODEL.WEIGHTS" in opts else "random weights, with which next to nothing sounds"
-    return (f"{seconds} s of video, {WIDTH} x {HEIGHT} at {FPS} frames a second, with stereo sound at {SOUND_RATE} Hz; "
-            f"median of {runs}, {weights}, PyTorch {torch.__version__}, {device_name()}.")
+    return (
+        f"{seconds} s of video, {WIDTH} x {HEIGHT} at {FPS} frames a second, with stereo sound at {SOUND_RATE} Hz; "
+        f"median of {runs}, {weights}, PyTorch {torch.__version__}, {device_name()}."
+    )

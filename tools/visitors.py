@@ -1,4 +1,5 @@
 """The files of those who have tools/web_demo.py's page open: each visitor's go when the visitor does."""
+
 import hashlib
 import shutil
 import tempfile

@@ -8,6 +8,7 @@
 The clips of --split train are the first that training with the same SEED would see. --attention runs a trained model on
 the clips, and shows the instances that it finds and which places its winning audio queries attend to.
 """
+
 import argparse
 import itertools
 import os
@@ -20,6 +21,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 from detectron2.utils.env import seed_all_rng
+
 from transavs.attention import record_attention
 from transavs.config import forget_part_weights, read_config
 from transavs.data import AVSDatasetError
@@ -56,7 +58,9 @@ def main(arguments=None):
     model = load_model(cfg) if args.attention else None
     args.output.mkdir(parents=True, exist_ok=True)
     for clip in model_inputs(cfg, args.split, args.num_clips, args.video_id):
-        figure = input_figure(clip, cfg.INPUT.FORMAT) if model is None else draw_attention(model, clip, cfg.INPUT.FORMAT)
+        figure = (
+            input_figure(clip, cfg.INPUT.FORMAT) if model is None else draw_attention(model, clip, cfg.INPUT.FORMAT)
+        )
         kind = "input" if model is None else "attention"
         path = args.output / f"{clip['video_id'].replace(os.sep, '_')}_{kind}.{args.format}"
         save_figure(figure, path)
@@ -73,7 +77,9 @@ def load_config(args):
 
 def load_model(cfg):
     if not os.path.isfile(cfg.MODEL.WEIGHTS):
-        raise UsageError(f"--attention needs a trained model: MODEL.WEIGHTS is {cfg.MODEL.WEIGHTS!r}, expected its file")
+        raise UsageError(
+            f"--attention needs a trained model: MODEL.WEIGHTS is {cfg.MODEL.WEIGHTS!r}, expected its file"
+        )
     forget_part_weights(cfg)
     model = build_model(cfg).eval()
     DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)

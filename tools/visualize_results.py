@@ -8,6 +8,7 @@ Each shows the frames, the ground truth and the prediction, with the waveform un
 `AVSEvaluator` writes; the J in the pictures is computed from them. `qualitative` has the first two of the clips side by
 side. A PDF is for papers: its text is text, its waveforms are lines.
 """
+
 import argparse
 import json
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.detection_utils import read_image
+
 from transavs.data import AVSDatasetError
 from transavs.data.audio import AudioError, read_waveform
 from transavs.data.mapper import read_mask
@@ -71,7 +73,9 @@ def load_dataset(name):
 def load_predictions(path):
     """Returns: {video_id: the clip's frames as the file has them}"""
     if not os.path.isfile(path):
-        raise UsageError(f"--predictions {path}: no such file; an evaluation writes it (tools/train_net.py --eval-only)")
+        raise UsageError(
+            f"--predictions {path}: no such file; an evaluation writes it (tools/train_net.py --eval-only)"
+        )
     try:
         with open(path) as file:
             return {clip["video_id"]: clip["frames"] for clip in json.load(file)["clips"]}

@@ -7,6 +7,7 @@
 One model serves all who have the page open, one after the other. Their files lie in a folder of their own, which goes
 when they leave, and with the program at the latest. The page is for this machine alone, unless --host says otherwise.
 """
+
 import argparse
 import os
 import re
@@ -23,14 +24,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
-from gradio_client.utils import is_http_url_like
-
 from demo import Outputs, UsageError, find_videos, load_predictor
+from gradio_client.utils import is_http_url_like
 from recording import Recording
 from timeline import SCRIPT, STYLE, Timeline
+from visitors import Visitors
+
 from transavs.config import read_config
 from transavs.video import SOURCE_RATE, VideoError, VideoReader
-from visitors import Visitors
 
 LEAST_THRESHOLD, MOST_THRESHOLD = 0.05, 0.95  # of the slider; the model's masks are kept from the least on
 RATES = [("1, as trained", 1), ("5", 5), ("every frame", SOURCE_RATE)]
@@ -48,7 +49,9 @@ def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-file", required=True, help="of the model, e.g. configs/avs_s4_R101.yaml")
     parser.add_argument("--examples", nargs="+", default=[], metavar="VIDEO", help="for the page; files, folders")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s); 0.0.0.0 is all")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen at (default: %(default)s); 0.0.0.0 is all"
+    )
     parser.add_argument("--port", type=int, default=7860, help="default: %(default)s")
     parser.add_argument("--max-megabytes", type=int, default=200, help="of an upload (default: %(default)s)")
     parser.add_argument("--max-seconds", type=int, default=120, help="of a video (default: %(default)s)")
@@ -231,16 +234,34 @@ def build(page, examples, threshold):
                 result = gr.Video(label="What sounds", elem_id="result", autoplay=True, interactive=False, height=380)
                 sentence = gr.Markdown(elem_id="sentence")
                 with gr.Row():
-                    mask_threshold = gr.Slider(LEAST_THRESHOLD, MOST_THRESHOLD, threshold, step=0.01, elem_id="mask_threshold",
-                                               label="Threshold", info="a pixel above it sounds")
-                    least_score = gr.Slider(0, 1, 0, step=0.01, elem_id="least_score",
-                                            label="Least score", info="less sure objects are left out")
+                    mask_threshold = gr.Slider(
+                        LEAST_THRESHOLD,
+                        MOST_THRESHOLD,
+                        threshold,
+                        step=0.01,
+                        elem_id="mask_threshold",
+                        label="Threshold",
+                        info="a pixel above it sounds",
+                    )
+                    least_score = gr.Slider(
+                        0,
+                        1,
+                        0,
+                        step=0.01,
+                        elem_id="least_score",
+                        label="Least score",
+                        info="less sure objects are left out",
+                    )
                 archive = gr.DownloadButton("Download masks", elem_id="archive", interactive=False)
         timeline = gr.HTML(elem_id="timeline")
         outputs, sliders = [result, archive, timeline, sentence], [mask_threshold, least_score]
         video.upload(page.uploaded, video, queue=False, api_visibility="private")
-        queue = {"concurrency_id": "model", "concurrency_limit": 1, "show_progress_on": result,
-                 "api_visibility": "private"}
+        queue = {
+            "concurrency_id": "model",
+            "concurrency_limit": 1,
+            "show_progress_on": result,
+            "api_visibility": "private",
+        }
         running = start.click(page.segment, [video, fps, *sliders], outputs, **queue)
         gr.on([slider.release for slider in sliders], page.redraw, sliders, outputs, **queue)
         stop.click(None, cancels=running)
@@ -275,9 +296,18 @@ def main(arguments=None):
         visitors.keep_all()  # the examples
         threading.Thread(target=sweep_now_and_then, args=[visitors], daemon=True).start()
         _, url, _ = blocks.launch(
-            server_name=args.host, server_port=args.port, max_file_size=f"{args.max_megabytes}mb", share=False,
-            ssr_mode=False, quiet=True, prevent_thread_lock=True, footer_links=[], theme=THEME,
-            css=STYLE + NO_TRIMMING, head=f"<script>{SCRIPT}</script>")
+            server_name=args.host,
+            server_port=args.port,
+            max_file_size=f"{args.max_megabytes}mb",
+            share=False,
+            ssr_mode=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            footer_links=[],
+            theme=THEME,
+            css=STYLE + NO_TRIMMING,
+            head=f"<script>{SCRIPT}</script>",
+        )
         print(f"The page is at {url} (Ctrl+C ends it)", flush=True)
         try:
             blocks.block_thread()

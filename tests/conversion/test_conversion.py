@@ -1,4 +1,5 @@
 """Files as torchvision, timm, Detectron2 and the models' authors publish them; values are those of their own models."""
+
 import pickle
 import re
 
@@ -6,8 +7,8 @@ import pytest
 import timm
 import torch
 import torchvision
-
 from detectron2.checkpoint import DetectionCheckpointer
+
 from transavs.conversion.checkpoint import convert, merge, write_checkpoint
 from transavs.weights.reading import WeightsError
 
@@ -65,12 +66,17 @@ def assert_same(found, expected):
 # ---- ResNets ----
 
 
-@pytest.mark.parametrize("overrides, reference", [
-    (["MODEL.RESNETS.DEPTH", 18], torchvision.models.resnet18),
-    (["MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.NORM", "FrozenBN"], torchvision.models.resnet18),
-    (["MODEL.RESNETS.DEPTH", 50, "MODEL.RESNETS.RES2_OUT_CHANNELS", 256, "MODEL.RESNETS.NORM", "FrozenBN"],
-     torchvision.models.resnet50),
-])
+@pytest.mark.parametrize(
+    "overrides, reference",
+    [
+        (["MODEL.RESNETS.DEPTH", 18], torchvision.models.resnet18),
+        (["MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.NORM", "FrozenBN"], torchvision.models.resnet18),
+        (
+            ["MODEL.RESNETS.DEPTH", 50, "MODEL.RESNETS.RES2_OUT_CHANNELS", 256, "MODEL.RESNETS.NORM", "FrozenBN"],
+            torchvision.models.resnet50,
+        ),
+    ],
+)
 def test_torchvisions_resnet_in_detectron2_gives_its_features(small_model, saved, tmp_path, overrides, reference):
     model, reference = small_model(*overrides), randomize(reference())
     conversion = convert(saved(reference.state_dict()), model)
@@ -121,18 +127,23 @@ def by_pvts_authors(name):
     return name.replace("dwconv.", "dwconv.dwconv.")
 
 
-SWIN_BUFFERS = {"layers.0.blocks.0.attn.relative_position_index": torch.zeros(49, 49, dtype=torch.int64),
-                "layers.0.blocks.1.attn_mask": torch.zeros(64, 49, 49)}
+SWIN_BUFFERS = {
+    "layers.0.blocks.0.attn.relative_position_index": torch.zeros(49, 49, dtype=torch.int64),
+    "layers.0.blocks.1.attn_mask": torch.zeros(64, 49, 49),
+}
 
 
-@pytest.mark.parametrize("name, published_name, extra, source", [
-    (SWIN, str, {}, "Swin of timm"),
-    (SWIN, by_swins_authors, SWIN_BUFFERS, "Swin of its authors"),
-    (PVT, str, {}, "PVT v2 of timm"),
-    (PVT, by_pvts_authors, {}, "PVT v2 of its authors"),
-    (RESNET, str, {}, "ResNet of torchvision or timm"),
-    ("convnext_atto", str, {}, "timm model"),
-])
+@pytest.mark.parametrize(
+    "name, published_name, extra, source",
+    [
+        (SWIN, str, {}, "Swin of timm"),
+        (SWIN, by_swins_authors, SWIN_BUFFERS, "Swin of its authors"),
+        (PVT, str, {}, "PVT v2 of timm"),
+        (PVT, by_pvts_authors, {}, "PVT v2 of its authors"),
+        (RESNET, str, {}, "ResNet of torchvision or timm"),
+        ("convnext_atto", str, {}, "timm model"),
+    ],
+)
 def test_weights_under_every_published_name_are_timms(
     small_model, saved, tmp_path, name, published_name, extra, source
 ):
@@ -205,10 +216,13 @@ def test_a_missing_an_unexpected_and_a_misshapen_weight_are_reported(small_model
     state["layer1.0.conv2.weight"] = torch.zeros(64, 64, 1, 1)
     conversion = convert(saved(state), small_model())
     assert not conversion.complete and conversion.parts == {"backbone": (118, 120)}
-    for line in ("fills backbone 118 of 120", "1 missing: backbone.res2.0.conv1.weight\n",
-                 "1 unexpected: backbone.res2.0.conv9.weight\n",
-                 "1 of another shape: backbone.res2.0.conv2.weight [64, 64, 1, 1] for [64, 64, 3, 3]\n",
-                 "see MODEL.BACKBONE.NAME with MODEL.RESNETS.DEPTH or MODEL.TIMM.NAME"):
+    for line in (
+        "fills backbone 118 of 120",
+        "1 missing: backbone.res2.0.conv1.weight\n",
+        "1 unexpected: backbone.res2.0.conv9.weight\n",
+        "1 of another shape: backbone.res2.0.conv2.weight [64, 64, 1, 1] for [64, 64, 3, 3]\n",
+        "see MODEL.BACKBONE.NAME with MODEL.RESNETS.DEPTH or MODEL.TIMM.NAME",
+    ):
         assert line in conversion.report()
     assert len(merge([conversion])) == 118
 
@@ -233,7 +247,13 @@ def test_an_unknown_file_is_reported_with_its_names_and_what_is_known(small_mode
     state = {f"encoder.{i}.weight": torch.zeros(1) for i in range(8)}
     with pytest.raises(WeightsError) as error:
         convert(saved(state, "other.pth"), small_model(timm=backbone))
-    for part in ("other.pth: not recognised by its 8 names (encoder.0.weight, ", "and 3 more", "Mask2Former",
-                 "VGGish of torchvggish", "ResNet of Detectron2", "Swin of its authors"):
+    for part in (
+        "other.pth: not recognised by its 8 names (encoder.0.weight, ",
+        "and 3 more",
+        "Mask2Former",
+        "VGGish of torchvggish",
+        "ResNet of Detectron2",
+        "Swin of its authors",
+    ):
         assert part in str(error.value)
     assert "\n" not in str(error.value)

@@ -1,12 +1,12 @@
 """The command line of tools/convert_weights.py."""
+
 import os
 from pathlib import Path
 
+import convert_weights
 import pytest
 import torch
 import torchvision
-
-import convert_weights
 from detectron2.checkpoint import DetectionCheckpointer
 
 SCRIPT = "tools/convert_weights.py"
@@ -28,9 +28,12 @@ def test_a_file_becomes_a_checkpoint_for_detectron2(small_model, saved, tmp_path
     path, output = saved(resnet, "resnet18.pth"), tmp_path / "init.pth"
     convert("--output", output, path, "MODEL.TRANSAVS.NUM_QUERIES", 6)
     printed = capsys.readouterr().out
-    for line in (f"{path}: ResNet of torchvision or timm\n", "    fills backbone 120 of 120\n",
-                 "    2 left out, the classifier of the images it was trained on: fc.weight, fc.bias\n",
-                 f"Wrote {output}: 120 of the model's "):
+    for line in (
+        f"{path}: ResNet of torchvision or timm\n",
+        "    fills backbone 120 of 120\n",
+        "    2 left out, the classifier of the images it was trained on: fc.weight, fc.bias\n",
+        f"Wrote {output}: 120 of the model's ",
+    ):
         assert line in printed
     model = small_model()
     assert DetectionCheckpointer(model).load(str(output)) == {}
@@ -45,11 +48,14 @@ def test_a_file_that_fits_in_part_is_an_error_and_writes_nothing(run_script, sav
     assert f"convert_weights: {path}: fits only in part; nothing was written" in result.stdout.splitlines()[-1]
 
 
-@pytest.mark.parametrize("order", [
-    ["--allow-partial", "FILE"],
-    ["FILE", "--allow-partial", "MODEL.TRANSAVS.ENC_LAYERS", 2],
-    ["FILE", "MODEL.TRANSAVS.ENC_LAYERS", 2, "--allow-partial"],
-])
+@pytest.mark.parametrize(
+    "order",
+    [
+        ["--allow-partial", "FILE"],
+        ["FILE", "--allow-partial", "MODEL.TRANSAVS.ENC_LAYERS", 2],
+        ["FILE", "MODEL.TRANSAVS.ENC_LAYERS", 2, "--allow-partial"],
+    ],
+)
 def test_allow_partial_writes_what_fits(saved, tmp_path, resnet, capsys, order):
     path = saved({name: value for name, value in resnet.items() if not name.startswith("layer4")})
     convert("--output", tmp_path / "init.pth", *[path if word == "FILE" else word for word in order])
@@ -59,13 +65,16 @@ def test_allow_partial_writes_what_fits(saved, tmp_path, resnet, capsys, order):
     assert "Without any: pixel_decoder, " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments, told", [
-    (["--output", "init.pkl", "a.pth"], "--output init.pkl: must end with .pth"),
-    (["--output", "there.pth", "a.pth"], "--output there.pth: is already there"),
-    (["--output", "init.pth", "MODEL.DEVICE", "cpu"], "no file of weights was given"),
-    (["--output", "init.pth", "a.pth", "MODEL.DEVICE"], "keys and values do not pair up: MODEL.DEVICE"),
-    (["--output", "init.pth", "a.pth", "--config-file", "none.yaml"], "--config-file: no such file: 'none.yaml'"),
-])
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["--output", "init.pkl", "a.pth"], "--output init.pkl: must end with .pth"),
+        (["--output", "there.pth", "a.pth"], "--output there.pth: is already there"),
+        (["--output", "init.pth", "MODEL.DEVICE", "cpu"], "no file of weights was given"),
+        (["--output", "init.pth", "a.pth", "MODEL.DEVICE"], "keys and values do not pair up: MODEL.DEVICE"),
+        (["--output", "init.pth", "a.pth", "--config-file", "none.yaml"], "--config-file: no such file: 'none.yaml'"),
+    ],
+)
 def test_wrong_usage_is_told_before_anything_is_built(tmp_path, monkeypatch, capsys, arguments, told):
     monkeypatch.chdir(tmp_path)
     Path("there.pth").touch()

@@ -1,5 +1,6 @@
 """A small Mask2Former under the names of its published checkpoints: modules laid out as in its source, with torch's own
 attention, so that its layers can also be run."""
+
 import pickle
 import re
 
@@ -7,19 +8,26 @@ import pytest
 import timm
 import torch
 import torchvision
+from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 from torch.nn import functional as F
 
-from detectron2.checkpoint import DetectionCheckpointer
 from transavs.conversion.checkpoint import convert, merge, write_checkpoint
 
 DIM, HEADS, LEVELS, POINTS = 32, 8, 3, 4  # every published one: 256, 8, 3, 4
 ENC_FFN, DEC_FFN, ENC_LAYERS, DEC_LAYERS = 48, 64, 2, 3  # 1024, 2048, 6, 9
 SWIN = "swin_tiny_patch4_window7_224"
 FITTING = [
-    "MODEL.SEM_SEG_HEAD.NAME", "MSDeformAttnPixelDecoder", "MODEL.SEM_SEG_HEAD.TRANSFORMER_ENC_LAYERS", ENC_LAYERS,
-    "MODEL.SEM_SEG_HEAD.TRANSFORMER_DIM_FEEDFORWARD", ENC_FFN, "MODEL.TRANSAVS.DIM_FEEDFORWARD", DEC_FFN,
-    "MODEL.TRANSAVS.NHEADS", HEADS,
+    "MODEL.SEM_SEG_HEAD.NAME",
+    "MSDeformAttnPixelDecoder",
+    "MODEL.SEM_SEG_HEAD.TRANSFORMER_ENC_LAYERS",
+    ENC_LAYERS,
+    "MODEL.SEM_SEG_HEAD.TRANSFORMER_DIM_FEEDFORWARD",
+    ENC_FFN,
+    "MODEL.TRANSAVS.DIM_FEEDFORWARD",
+    DEC_FFN,
+    "MODEL.TRANSAVS.NHEADS",
+    HEADS,
 ]
 
 
@@ -47,23 +55,41 @@ def conv_with_norm(in_channels, size):
 
 def pixel_decoder(channels):
     """MSDeformAttnPixelDecoder of msdeformattn.py."""
+
     def layer():
         outputs = HEADS * LEVELS * POINTS
-        attention = tree(sampling_offsets=nn.Linear(DIM, 2 * outputs), attention_weights=nn.Linear(DIM, outputs),
-                         value_proj=nn.Linear(DIM, DIM), output_proj=nn.Linear(DIM, DIM))
-        return tree(self_attn=attention, norm1=nn.LayerNorm(DIM), linear1=nn.Linear(DIM, ENC_FFN),
-                    linear2=nn.Linear(ENC_FFN, DIM), norm2=nn.LayerNorm(DIM))
+        attention = tree(
+            sampling_offsets=nn.Linear(DIM, 2 * outputs),
+            attention_weights=nn.Linear(DIM, outputs),
+            value_proj=nn.Linear(DIM, DIM),
+            output_proj=nn.Linear(DIM, DIM),
+        )
+        return tree(
+            self_attn=attention,
+            norm1=nn.LayerNorm(DIM),
+            linear1=nn.Linear(DIM, ENC_FFN),
+            linear2=nn.Linear(ENC_FFN, DIM),
+            norm2=nn.LayerNorm(DIM),
+        )
 
     projections = nn.ModuleList(
-        nn.Sequential(nn.Conv2d(width, DIM, 1), nn.GroupNorm(32, DIM)) for width in channels[:0:-1])
-    transformer = tree(level_embed=nn.Parameter(torch.empty(LEVELS, DIM)),
-                       encoder=tree(layers=layers(layer, ENC_LAYERS)))
-    return tree(input_proj=projections, transformer=transformer, mask_features=nn.Conv2d(DIM, DIM, 1),
-                adapter_1=conv_with_norm(channels[0], 1), layer_1=conv_with_norm(DIM, 3))
+        nn.Sequential(nn.Conv2d(width, DIM, 1), nn.GroupNorm(32, DIM)) for width in channels[:0:-1]
+    )
+    transformer = tree(
+        level_embed=nn.Parameter(torch.empty(LEVELS, DIM)), encoder=tree(layers=layers(layer, ENC_LAYERS))
+    )
+    return tree(
+        input_proj=projections,
+        transformer=transformer,
+        mask_features=nn.Conv2d(DIM, DIM, 1),
+        adapter_1=conv_with_norm(channels[0], 1),
+        layer_1=conv_with_norm(DIM, 3),
+    )
 
 
 def predictor():
     """MultiScaleMaskedTransformerDecoder of mask2former_transformer_decoder.py."""
+
     def attention(name):
         return lambda: tree(**{name: nn.MultiheadAttention(DIM, HEADS)}, norm=nn.LayerNorm(DIM))
 
@@ -73,8 +99,12 @@ def predictor():
     return tree(
         transformer_self_attention_layers=layers(attention("self_attn"), DEC_LAYERS),
         transformer_cross_attention_layers=layers(attention("multihead_attn"), DEC_LAYERS),
-        transformer_ffn_layers=layers(ffn, DEC_LAYERS), decoder_norm=nn.LayerNorm(DIM), query_feat=embedding(100),
-        query_embed=embedding(100), level_embed=embedding(LEVELS), class_embed=nn.Linear(DIM, 134),
+        transformer_ffn_layers=layers(ffn, DEC_LAYERS),
+        decoder_norm=nn.LayerNorm(DIM),
+        query_feat=embedding(100),
+        query_embed=embedding(100),
+        level_embed=embedding(LEVELS),
+        class_embed=nn.Linear(DIM, 134),
         mask_embed=tree(layers=layers(lambda: nn.Linear(DIM, DIM), 3)),
     )
 
@@ -136,24 +166,30 @@ COUNTERPARTS = {
     PIXEL_DECODER + "input_proj.0.0.weight": "pixel_decoder.input_projections.0.weight",
     PIXEL_DECODER + "input_proj.2.1.bias": "pixel_decoder.input_projections.2.norm.bias",
     PIXEL_DECODER + "transformer.level_embed": "pixel_decoder.encoder.level_embedding",
-    **{f"{PIXEL_DECODER}transformer.encoder.layers.1.{theirs}.weight": f"pixel_decoder.encoder.layers.1.{ours}.weight"
-       for theirs, ours in {"self_attn.sampling_offsets": "attention.sampling_offsets",
-                            "self_attn.attention_weights": "attention.attention_weights",
-                            "self_attn.value_proj": "attention.value_projection",
-                            "self_attn.output_proj": "attention.output_projection",
-                            "norm1": "norm", "linear1": "feed_forward.map.0", "linear2": "feed_forward.map.3",
-                            "norm2": "feed_forward.norm"}.items()},
+    **{
+        f"{PIXEL_DECODER}transformer.encoder.layers.1.{theirs}.weight": f"pixel_decoder.encoder.layers.1.{ours}.weight"
+        for theirs, ours in {
+            "self_attn.sampling_offsets": "attention.sampling_offsets",
+            "self_attn.attention_weights": "attention.attention_weights",
+            "self_attn.value_proj": "attention.value_projection",
+            "self_attn.output_proj": "attention.output_projection",
+            "norm1": "norm",
+            "linear1": "feed_forward.map.0",
+            "linear2": "feed_forward.map.3",
+            "norm2": "feed_forward.norm",
+        }.items()
+    },
     PIXEL_DECODER + "adapter_1.weight": "pixel_decoder.lateral.4.weight",
     PIXEL_DECODER + "adapter_1.norm.weight": "pixel_decoder.lateral.4.norm.weight",
     PIXEL_DECODER + "layer_1.weight": "pixel_decoder.smooth.4.weight",
     PIXEL_DECODER + "layer_1.norm.bias": "pixel_decoder.smooth.4.norm.bias",
     PIXEL_DECODER + "mask_features.weight": "mask_head.mask_projection.weight",
     "sem_seg_head.predictor.level_embed.weight": "decoder.level_embedding",
-    PREDICTOR + "cross_attention_layers.2.multihead_attn.in_proj_weight":
-        "decoder.layers.2.cross_attention.attention.in_proj_weight",
+    PREDICTOR
+    + "cross_attention_layers.2.multihead_attn.in_proj_weight": "decoder.layers.2.cross_attention.attention.in_proj_weight",
     PREDICTOR + "cross_attention_layers.2.norm.weight": "decoder.layers.2.cross_attention.norm.weight",
-    PREDICTOR + "self_attention_layers.0.self_attn.out_proj.bias":
-        "decoder.layers.0.self_attention.attention.out_proj.bias",
+    PREDICTOR
+    + "self_attention_layers.0.self_attn.out_proj.bias": "decoder.layers.0.self_attention.attention.out_proj.bias",
     PREDICTOR + "self_attention_layers.0.norm.bias": "decoder.layers.0.self_attention.norm.bias",
     PREDICTOR + "ffn_layers.1.linear1.weight": "decoder.layers.1.feed_forward.map.0.weight",
     PREDICTOR + "ffn_layers.1.linear2.bias": "decoder.layers.1.feed_forward.map.3.bias",
@@ -176,7 +212,10 @@ def test_every_kind_of_weight_goes_to_its_counterpart(small_model, resnet_checkp
     assert len(theirs) == len(conversion.comparison.matched) + len(left_out)
     unfilled = {name for name in ours if name.startswith(("backbone.", "pixel_decoder.", "decoder.", "mask_head."))}
     assert unfilled - conversion.comparison.matched.keys() == {
-        "decoder.query_positions", "mask_head.classifier.weight", "mask_head.classifier.bias"}
+        "decoder.query_positions",
+        "mask_head.classifier.weight",
+        "mask_head.classifier.bias",
+    }
 
 
 def test_what_has_no_counterpart_is_left_out_with_a_reason(small_model, resnet_checkpoint):
@@ -184,8 +223,13 @@ def test_what_has_no_counterpart_is_left_out_with_a_reason(small_model, resnet_c
     prefix = "sem_seg_head.predictor."
     left_out = {name.removeprefix(prefix): reason for reason, names in conversion.left_out.items() for name in names}
     assert left_out.keys() == {
-        "query_feat.weight", "query_embed.weight", "class_embed.weight", "class_embed.bias", "decoder_norm.weight",
-        "decoder_norm.bias", "criterion.empty_weight",
+        "query_feat.weight",
+        "query_embed.weight",
+        "class_embed.weight",
+        "class_embed.bias",
+        "decoder_norm.weight",
+        "decoder_norm.bias",
+        "criterion.empty_weight",
         *[f"mask_embed.layers.{i}.{kind}" for i in range(3) for kind in ("weight", "bias")],
     }
     assert "here the sound makes them" in left_out["query_feat.weight"]
@@ -200,8 +244,10 @@ def test_decoder_layers_compute_what_mask2formers_do(small_model, resnet_checkpo
     DetectionCheckpointer(model).load(str(tmp_path / "init.pth"))
     queries, positions, visual, visual_positions = (torch.randn(2, n, DIM) for n in (6, 6, 20, 20))
     for number in range(DEC_LAYERS):
-        cross, own, ffn = (getattr(reference, f"transformer_{kind}_layers")[number]
-                           for kind in ("cross_attention", "self_attention", "ffn"))
+        cross, own, ffn = (
+            getattr(reference, f"transformer_{kind}_layers")[number]
+            for kind in ("cross_attention", "self_attention", "ffn")
+        )
         x, p, v, vp = (tensor.transpose(0, 1) for tensor in (queries, positions, visual, visual_positions))
         x = cross.norm(x + cross.multihead_attn(x + p, v + vp, v)[0])
         x = own.norm(x + own.self_attn(x + p, x + p, x)[0])
@@ -210,9 +256,14 @@ def test_decoder_layers_compute_what_mask2formers_do(small_model, resnet_checkpo
         torch.testing.assert_close(found, x.transpose(0, 1), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("strides, rows", [
-    ([32, 16, 8], [0, 1, 2]), ([8, 32, 16], [2, 0, 1]), ([8, 16, 32], [2, 1, 0]),
-])
+@pytest.mark.parametrize(
+    "strides, rows",
+    [
+        ([32, 16, 8], [0, 1, 2]),
+        ([8, 32, 16], [2, 0, 1]),
+        ([8, 16, 32], [2, 1, 0]),
+    ],
+)
 def test_level_embeddings_follow_the_strides(small_model, resnet_checkpoint, strides, rows):
     path, theirs = resnet_checkpoint
     conversion = convert(path, small_model(*FITTING, "MODEL.SEM_SEG_HEAD.LEVEL_STRIDES", strides))
@@ -229,10 +280,13 @@ def test_its_swin_fills_a_timm_backbone_with_norms(small_model, saved, tmp_path)
     write_checkpoint(merge([conversion]), tmp_path / "init.pth")
     DetectionCheckpointer(model).load(str(tmp_path / "init.pth"))
     ours = model.backbone.state_dict()
-    for one, other in {"patch_embed.proj.weight": "model.patch_embed.proj.weight",
-                       "layers.0.downsample.reduction.weight": "model.layers.1.downsample.reduction.weight",
-                       "layers.3.blocks.1.attn.qkv.bias": "model.layers.3.blocks.1.attn.qkv.bias",
-                       "norm0.weight": "norms.res2.weight", "norm3.bias": "norms.res5.bias"}.items():
+    for one, other in {
+        "patch_embed.proj.weight": "model.patch_embed.proj.weight",
+        "layers.0.downsample.reduction.weight": "model.layers.1.downsample.reduction.weight",
+        "layers.3.blocks.1.attn.qkv.bias": "model.layers.3.blocks.1.attn.qkv.bias",
+        "norm0.weight": "norms.res2.weight",
+        "norm3.bias": "norms.res5.bias",
+    }.items():
         assert torch.equal(theirs[f"backbone.{one}"], ours[other])
     assert "the model computes it" in conversion.left_out
 
@@ -240,21 +294,31 @@ def test_its_swin_fills_a_timm_backbone_with_norms(small_model, saved, tmp_path)
 # ---- configs that do not fit ----
 
 
-@pytest.mark.parametrize("overrides, told", [
-    (["MODEL.TRANSAVS.DIM_FEEDFORWARD", 96],
-     ["9 of another shape: decoder.layers.0.feed_forward.map.0.weight [64, 32] for [96, 32], ",
-      "see MODEL.TRANSAVS.DIM_FEEDFORWARD, 64 in the file\n"]),
-    (["MODEL.SEM_SEG_HEAD.TRANSFORMER_DIM_FEEDFORWARD", 96],
-     ["see MODEL.SEM_SEG_HEAD.TRANSFORMER_DIM_FEEDFORWARD, 48 in the file\n"]),
-    (["MODEL.TRANSAVS.HIDDEN_DIM", 64],
-     [" of another shape: ", "see MODEL.TRANSAVS.HIDDEN_DIM, 32 in the file\n"]),
-    (["MODEL.TRANSAVS.DEC_LAYERS", 2], ["18 unexpected: decoder.layers.2.", "see MODEL.TRANSAVS.DEC_LAYERS\n"]),
-    (["MODEL.TRANSAVS.DEC_LAYERS", 4], ["18 missing: decoder.layers.3.", "see MODEL.TRANSAVS.DEC_LAYERS\n"]),
-    (["MODEL.SEM_SEG_HEAD.NAME", "FPNPixelDecoder"], ["see MODEL.SEM_SEG_HEAD.NAME (MSDeformAttnPixelDecoder)"]),
-    (["MODEL.SEM_SEG_HEAD.LEVEL_STRIDES", [8, 4, 2], "MODEL.SEM_SEG_HEAD.COMMON_STRIDE", 1],
-     ["missing: pixel_decoder.input_projections.3.weight", "MODEL.SEM_SEG_HEAD.LEVEL_STRIDES, of 32, 16 and 8"]),
-    (["MODEL.RESNETS.DEPTH", 34], ["missing: backbone.", "see MODEL.BACKBONE.NAME with MODEL.RESNETS.DEPTH"]),
-])
+@pytest.mark.parametrize(
+    "overrides, told",
+    [
+        (
+            ["MODEL.TRANSAVS.DIM_FEEDFORWARD", 96],
+            [
+                "9 of another shape: decoder.layers.0.feed_forward.map.0.weight [64, 32] for [96, 32], ",
+                "see MODEL.TRANSAVS.DIM_FEEDFORWARD, 64 in the file\n",
+            ],
+        ),
+        (
+            ["MODEL.SEM_SEG_HEAD.TRANSFORMER_DIM_FEEDFORWARD", 96],
+            ["see MODEL.SEM_SEG_HEAD.TRANSFORMER_DIM_FEEDFORWARD, 48 in the file\n"],
+        ),
+        (["MODEL.TRANSAVS.HIDDEN_DIM", 64], [" of another shape: ", "see MODEL.TRANSAVS.HIDDEN_DIM, 32 in the file\n"]),
+        (["MODEL.TRANSAVS.DEC_LAYERS", 2], ["18 unexpected: decoder.layers.2.", "see MODEL.TRANSAVS.DEC_LAYERS\n"]),
+        (["MODEL.TRANSAVS.DEC_LAYERS", 4], ["18 missing: decoder.layers.3.", "see MODEL.TRANSAVS.DEC_LAYERS\n"]),
+        (["MODEL.SEM_SEG_HEAD.NAME", "FPNPixelDecoder"], ["see MODEL.SEM_SEG_HEAD.NAME (MSDeformAttnPixelDecoder)"]),
+        (
+            ["MODEL.SEM_SEG_HEAD.LEVEL_STRIDES", [8, 4, 2], "MODEL.SEM_SEG_HEAD.COMMON_STRIDE", 1],
+            ["missing: pixel_decoder.input_projections.3.weight", "MODEL.SEM_SEG_HEAD.LEVEL_STRIDES, of 32, 16 and 8"],
+        ),
+        (["MODEL.RESNETS.DEPTH", 34], ["missing: backbone.", "see MODEL.BACKBONE.NAME with MODEL.RESNETS.DEPTH"]),
+    ],
+)
 def test_a_config_that_does_not_fit_is_told_by_its_key(small_model, resnet_checkpoint, overrides, told):
     conversion = convert(resnet_checkpoint[0], small_model(*FITTING, *overrides))
     assert not conversion.complete

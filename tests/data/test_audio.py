@@ -5,6 +5,7 @@ import pytest
 import soundfile
 import torch
 from torchvggish import vggish_input
+
 from transavs.data import audio
 
 RATES = (8000, 11025, 22050, 44100, 48000)

@@ -1,4 +1,5 @@
 """Which clip's sound another clip gets."""
+
 import pytest
 
 from transavs.data.audio_modes import replace_audio

@@ -8,6 +8,7 @@ import torch
 from detectron2.config import get_cfg
 from detectron2.data import transforms as T
 from PIL import Image
+
 from transavs import add_transavs_config
 from transavs.data import audio
 from transavs.data.avsbench import AVSDatasetError

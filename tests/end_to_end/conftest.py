@@ -3,16 +3,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.modeling import build_model
+
 from transavs.video import VideoWriter
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 16000
-SMALL = ["MODEL.DEVICE", "cpu", "MODEL.TRANSAVS.NUM_QUERIES", "6", "MODEL.TRANSAVS.HIDDEN_DIM", "32",
-         "MODEL.SEM_SEG_HEAD.CONVS_DIM", "32", "MODEL.AUDIO_BACKBONE.TIMM_MODEL", "test_resnet",
-         "INPUT.MIN_SIZE_TEST", "48"]
+SMALL = [
+    "MODEL.DEVICE",
+    "cpu",
+    "MODEL.TRANSAVS.NUM_QUERIES",
+    "6",
+    "MODEL.TRANSAVS.HIDDEN_DIM",
+    "32",
+    "MODEL.SEM_SEG_HEAD.CONVS_DIM",
+    "32",
+    "MODEL.AUDIO_BACKBONE.TIMM_MODEL",
+    "test_resnet",
+    "INPUT.MIN_SIZE_TEST",
+    "48",
+]
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,25 @@
 """The benchmark of the parts, run small: what is timed must also be right."""
+
 import re
 
 
 def test_the_parts_equal_their_references(run_script):
-    done = run_script("tools/benchmark_parts.py", "--runs", 1, "--sounds", 2, "--clips", 2, "--side", 32,
-                      "--queries", 4, 8, "--all-pairs", 4)
+    done = run_script(
+        "tools/benchmark_parts.py",
+        "--runs",
+        1,
+        "--sounds",
+        2,
+        "--clips",
+        2,
+        "--side",
+        32,
+        "--queries",
+        4,
+        8,
+        "--all-pairs",
+        4,
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     compared = re.findall(r"^(log-mel|metrics), .+?  +([\d.]+) +([\d.]+) +[\d.]+ +(\S+)$", done.stdout, re.MULTILINE)
     assert [part for part, *_ in compared] == ["log-mel", "metrics"]

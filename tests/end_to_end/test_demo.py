@@ -1,12 +1,13 @@
 """tools/demo.py on small videos; in this process, where it is no matter."""
+
 import json
 from pathlib import Path
 
+import demo
 import numpy as np
 import pytest
 from PIL import Image
 
-import demo
 from transavs.evaluation.avs_evaluator import decode_mask
 from transavs.video import VideoReader
 
@@ -26,7 +27,12 @@ def test_a_folder_with_a_broken_file_is_done_but_for_that(model_arguments, video
     assert status == 1 and printed.out.strip().endswith("2 of 3 videos done, 1 failed")
     assert f"Failed: {videos}/broken.mp4: not a readable video" in printed.err and "Traceback" not in printed.err
     assert sorted(path.name for path in output.iterdir()) == [
-        "bell_masks", "bell_sounding.json", "bell_sounding.mp4", "drum_masks", "drum_sounding.json", "drum_sounding.mp4"
+        "bell_masks",
+        "bell_sounding.json",
+        "bell_sounding.mp4",
+        "drum_masks",
+        "drum_sounding.json",
+        "drum_sounding.mp4",
     ]
     written, source = VideoReader(output / "bell_sounding.mp4"), VideoReader(videos / "bell.mp4")
     assert (written.height, written.width) == (48, 64)
@@ -58,8 +64,20 @@ def test_nothing_stays_of_a_video_whose_json_cannot_be_written(model_arguments, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    status = demo.main([*config, "--input", str(videos / "bell.mp4"), "--output", str(tmp_path), "--masks", "--json", "--fps",
-                        "1", *overrides])
+    status = demo.main(
+        [
+            *config,
+            "--input",
+            str(videos / "bell.mp4"),
+            "--output",
+            str(tmp_path),
+            "--masks",
+            "--json",
+            "--fps",
+            "1",
+            *overrides,
+        ]
+    )
     expected = f"Failed: {tmp_path}/bell_sounding.json: cannot be written (No space left on device)"
     assert status == 1 and expected in capsys.readouterr().err and list(tmp_path.iterdir()) == []
 
@@ -67,8 +85,20 @@ def test_nothing_stays_of_a_video_whose_json_cannot_be_written(model_arguments, 
 def test_the_masks_are_drawn_beside_the_original(model_arguments, videos, tmp_path):
     config, overrides = model_arguments
     output = tmp_path / "out"
-    status = demo.main([*config, "--input", str(videos / "b*l.mp4"), str(videos / "bell.mp4"), "--output", str(output),
-                        "--fps", "1", "--side-by-side", *overrides])
+    status = demo.main(
+        [
+            *config,
+            "--input",
+            str(videos / "b*l.mp4"),
+            str(videos / "bell.mp4"),
+            "--output",
+            str(output),
+            "--fps",
+            "1",
+            "--side-by-side",
+            *overrides,
+        ]
+    )
     assert status == 0 and [path.name for path in output.iterdir()] == ["bell_sounding.mp4"]
     written, source = VideoReader(output / "bell_sounding.mp4"), VideoReader(videos / "bell.mp4")
     assert (written.height, written.width) == (48, 128)
@@ -94,8 +124,17 @@ def test_videos_of_one_name_do_not_overwrite_each_other():
 def test_what_cannot_be_done_is_told_in_one_line(tmp_path, inputs, overrides, message):
     (tmp_path / "empty").mkdir()
     with pytest.raises(demo.UsageError, match=message):
-        demo.main(["--config-file", str(ROOT / "configs/toy/toy_s4_R18.yaml"), "--input",
-                   *(str(tmp_path / name) for name in inputs), "--output", str(tmp_path / "out"), *overrides])
+        demo.main(
+            [
+                "--config-file",
+                str(ROOT / "configs/toy/toy_s4_R18.yaml"),
+                "--input",
+                *(str(tmp_path / name) for name in inputs),
+                "--output",
+                str(tmp_path / "out"),
+                *overrides,
+            ]
+        )
 
 
 def test_the_script_tells_of_a_wrong_rate(run_script):

@@ -1,4 +1,5 @@
 """The scripts of docs/USING.md, each run as a user's own, from a folder of the user's."""
+
 import os
 import re
 import shutil
@@ -8,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from detectron2.config import get_cfg
 from detectron2.modeling import build_model
+
 from transavs import add_transavs_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,11 +25,43 @@ def workplace(tmp_path_factory):
     """The folder that docs/USING.md describes."""
     folder = tmp_path_factory.mktemp("user")
     (folder / "TransAVS").symlink_to(ROOT)
-    subprocess.run([sys.executable, "TransAVS/datasets/prepare_toy.py", "--subset", "s4", "--clips", "4", "1", "2",
-                    "--output", "toy"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    subprocess.run([sys.executable, "TransAVS/datasets/make_demo_video.py", "--data", "toy", "--num-clips", "2",
-                    "--fps", "5", "--size", "96", "--output", "street.mp4"], cwd=folder, check=True,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [
+            sys.executable,
+            "TransAVS/datasets/prepare_toy.py",
+            "--subset",
+            "s4",
+            "--clips",
+            "4",
+            "1",
+            "2",
+            "--output",
+            "toy",
+        ],
+        cwd=folder,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    subprocess.run(
+        [
+            sys.executable,
+            "TransAVS/datasets/make_demo_video.py",
+            "--data",
+            "toy",
+            "--num-clips",
+            "2",
+            "--fps",
+            "5",
+            "--size",
+            "96",
+            "--output",
+            "street.mp4",
+        ],
+        cwd=folder,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     data = folder / "toy/Single-source/s4_data"
     (folder / "clip").mkdir()
     sound = next(data.glob("audio_wav/test/*/*.wav"))
@@ -61,6 +94,13 @@ def test_a_script_of_the_page_runs(workplace, name):
     (workplace / name).write_text(SCRIPTS[name], encoding="utf-8")
     # The data is found by what the script says alone.
     environment = {key: value for key, value in os.environ.items() if key != "DETECTRON2_DATASETS"}
-    done = subprocess.run([sys.executable, name], cwd=workplace, env=environment, timeout=300, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(
+        [sys.executable, name],
+        cwd=workplace,
+        env=environment,
+        timeout=300,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     assert done.returncode == 0, done.stdout[-3000:]

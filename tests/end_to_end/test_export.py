@@ -1,17 +1,18 @@
 """tools/export_model.py: what it writes does what the model does, without this package."""
+
 import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import export_model
 import pytest
 import torch
-
-import export_model
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import get_cfg
 from detectron2.modeling import build_model
+
 from transavs import add_transavs_config, export
 from transavs.config import forget_part_weights
 from transavs.inference import sounding_map
@@ -19,8 +20,10 @@ from transavs.inference import sounding_map
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = "tools/export_model.py"
 CONFIG = "configs/toy/toy_s4_R18.yaml"
-EXPORTS = {"torchscript": (export.export_torchscript, export.run_torchscript),
-           "onnx": (export.export_onnx, export.run_onnx)}
+EXPORTS = {
+    "torchscript": (export.export_torchscript, export.run_torchscript),
+    "onnx": (export.export_onnx, export.run_onnx),
+}
 
 LOAD_ALONE = """
 import sys
@@ -112,8 +115,16 @@ def test_a_resnet_50_is_exported_for_any_number_of_frames(r50, kind, tmp_path):
 @pytest.mark.parametrize("kind", EXPORTS)
 def test_deformable_attention_and_padded_frames_are_exported(small_model, kind, tmp_path):
     size = 72, 100
-    model = small_model("MODEL.SEM_SEG_HEAD.NAME", "MSDeformAttnPixelDecoder", "MODEL.TRANSAVS.AUDIO_CONTEXT", "frame",
-                        "MODEL.SEM_SEG_HEAD.TRANSFORMER_ENC_LAYERS", 1, "MODEL.TRANSAVS.DEC_LAYERS", 1)
+    model = small_model(
+        "MODEL.SEM_SEG_HEAD.NAME",
+        "MSDeformAttnPixelDecoder",
+        "MODEL.TRANSAVS.AUDIO_CONTEXT",
+        "frame",
+        "MODEL.SEM_SEG_HEAD.TRANSFORMER_ENC_LAYERS",
+        1,
+        "MODEL.TRANSAVS.DEC_LAYERS",
+        1,
+    )
     assert_exported(kind, let_some_queries_sound(model, *random_clip(size)), size, tmp_path / "model")
 
 
@@ -135,41 +146,81 @@ def test_the_command_checks_on_a_real_clip_and_its_file_needs_no_package(run_scr
     clip = random_clip((64, 64), seed=3)
     model = let_some_queries_sound(build_model(small_cfg()).eval(), *clip)
     DetectionCheckpointer(model, str(tmp_path)).save("weights")
-    small = ("MODEL.TRANSAVS.NUM_QUERIES", 6, "MODEL.TRANSAVS.HIDDEN_DIM", 32, "MODEL.SEM_SEG_HEAD.CONVS_DIM", 32,
-             "MODEL.AUDIO_BACKBONE.TIMM_MODEL", "test_resnet")
+    small = (
+        "MODEL.TRANSAVS.NUM_QUERIES",
+        6,
+        "MODEL.TRANSAVS.HIDDEN_DIM",
+        32,
+        "MODEL.SEM_SEG_HEAD.CONVS_DIM",
+        32,
+        "MODEL.AUDIO_BACKBONE.TIMM_MODEL",
+        "test_resnet",
+    )
     output = tmp_path / "model.pt"
-    done = run_script(SCRIPT, "--config-file", CONFIG, "--format", "torchscript", "--output", output,
-                      "MODEL.WEIGHTS", tmp_path / "weights.pth", *small, DETECTRON2_DATASETS=str(tmp_path))
+    done = run_script(
+        SCRIPT,
+        "--config-file",
+        CONFIG,
+        "--format",
+        "torchscript",
+        "--output",
+        output,
+        "MODEL.WEIGHTS",
+        tmp_path / "weights.pth",
+        *small,
+        DETECTRON2_DATASETS=str(tmp_path),
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     compared, wrote = done.stdout.strip().splitlines()[-2:]
     assert compared.startswith("Compared with the model on clip ") and " of toy_s4_test: the largest" in compared
     assert wrote.startswith(f"Wrote {output}: ") and "64 x 64" in wrote
 
     torch.save({"inputs": clip, "sem_seg": map_of(model, *clip)}, tmp_path / "clip.pt")
-    alone = subprocess.run([sys.executable, "-I", "-c", LOAD_ALONE, output, tmp_path / "clip.pt"], cwd=tmp_path,
-                           capture_output=True, text=True, timeout=120)
+    alone = subprocess.run(
+        [sys.executable, "-I", "-c", LOAD_ALONE, output, tmp_path / "clip.pt"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert alone.returncode == 0, alone.stderr[-3000:]
 
 
 def test_a_file_that_differs_from_the_model_is_not_kept(in_root, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(export_model.FORMATS, "torchscript",
-                        (export.export_torchscript, lambda *given: 0.01 + export.run_torchscript(*given)))
+    monkeypatch.setitem(
+        export_model.FORMATS,
+        "torchscript",
+        (export.export_torchscript, lambda *given: 0.01 + export.run_torchscript(*given)),
+    )
     with pytest.raises(export_model.ExportError, match="differs from the model by 1.0e-02, more than 1e-03"):
-        export_model.main(["--config-file", CONFIG, "--format", "torchscript", "--output", str(tmp_path / "model.pt"),
-                           "DATASETS.TEST", "('nobody',)"])
+        export_model.main(
+            [
+                "--config-file",
+                CONFIG,
+                "--format",
+                "torchscript",
+                "--output",
+                str(tmp_path / "model.pt"),
+                "DATASETS.TEST",
+                "('nobody',)",
+            ]
+        )
     assert os.listdir(tmp_path) == []
     printed = capsys.readouterr().out
     assert "on noise, for want of a clip of DATASETS.TEST" in printed
     assert "Nothing sounds to this model in that clip" in printed  # its weights are random
 
 
-@pytest.mark.parametrize("arguments, told", [
-    (["--config-file", "none.yaml"], "--config-file: no such file: 'none.yaml'"),
-    (["--output", "none/new.pt"], "--output none/new.pt: there is no folder none"),
-    (["--output", "README.md"], "--output README.md: is already there"),
-    (["--format", "onnx"], "--format onnx needs onnxruntime: pip install onnxruntime"),
-    (["--format", "coreml"], "invalid choice: 'coreml'"),
-])
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["--config-file", "none.yaml"], "--config-file: no such file: 'none.yaml'"),
+        (["--output", "none/new.pt"], "--output none/new.pt: there is no folder none"),
+        (["--output", "README.md"], "--output README.md: is already there"),
+        (["--format", "onnx"], "--format onnx needs onnxruntime: pip install onnxruntime"),
+        (["--format", "coreml"], "invalid choice: 'coreml'"),
+    ],
+)
 def test_wrong_usage_is_told_before_anything_is_built(in_root, monkeypatch, capsys, arguments, told):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else find(name))

@@ -1,4 +1,5 @@
 """The commands of the README, run as a user runs them, on Toy."""
+
 import json
 import re
 
@@ -22,8 +23,15 @@ def train(run_script, workplace):
         assert made.returncode == 0, made.stdout
 
     def run(output, *arguments, config=CONFIG):
-        return run_script("tools/train_net.py", "--config-file", config, *arguments, "OUTPUT_DIR", workplace / output,
-                          DETECTRON2_DATASETS=str(workplace))
+        return run_script(
+            "tools/train_net.py",
+            "--config-file",
+            config,
+            *arguments,
+            "OUTPUT_DIR",
+            workplace / output,
+            DETECTRON2_DATASETS=str(workplace),
+        )
 
     return run
 
@@ -53,8 +61,15 @@ def test_toy_is_learnt_from_scratch_and_needs_its_sound(train, run_script, workp
     assert wrong.returncode == 0, wrong.stdout[-3000:]
     assert scores_of(workplace / "wrong")["mJ"] < 0.40  # at most what an object that does not sound gets
 
-    compared = run_script("tools/compare_sounds.py", "--config-file", CONFIG, *best, "OUTPUT_DIR", workplace / "full",
-                          DETECTRON2_DATASETS=str(workplace))
+    compared = run_script(
+        "tools/compare_sounds.py",
+        "--config-file",
+        CONFIG,
+        *best,
+        "OUTPUT_DIR",
+        workplace / "full",
+        DETECTRON2_DATASETS=str(workplace),
+    )
     assert compared.returncode == 0, compared.stdout[-3000:]
     rows = table_rows((workplace / "full/sounds/sounds.md").read_text())
     assert list(rows) == ["original", "silence", "noise", "shuffled", "offscreen"]
@@ -65,9 +80,16 @@ def test_toy_is_learnt_from_scratch_and_needs_its_sound(train, run_script, workp
     assert all(float(value) >= 0 for sound in list(rows)[1:] for value in rows[sound])
     assert (workplace / "full/sounds/toy_s4_test.png").stat().st_size > 10_000
 
-    drawn = run_script("tools/visualize_results.py", "--dataset", "toy_s4_test", "--output", workplace / "pictures",
-                       "--predictions", workplace / "full/inference/toy_s4_test/predictions.json",
-                       DETECTRON2_DATASETS=str(workplace))
+    drawn = run_script(
+        "tools/visualize_results.py",
+        "--dataset",
+        "toy_s4_test",
+        "--output",
+        workplace / "pictures",
+        "--predictions",
+        workplace / "full/inference/toy_s4_test/predictions.json",
+        DETECTRON2_DATASETS=str(workplace),
+    )
     assert drawn.returncode == 0, drawn.stdout[-3000:]
     assert (workplace / "pictures/results.png").stat().st_size > 10_000
 
@@ -98,6 +120,7 @@ def test_a_resumed_run_goes_on_where_it_stopped(train, workplace):
 
 def test_without_a_gpu_the_log_says_so(train, workplace):
     import torch
+
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     run = train("cpu", "--num-gpus", 8, "--eval-only")

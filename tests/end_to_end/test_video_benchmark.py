@@ -1,4 +1,5 @@
 """tools/benchmark.py --video on two seconds of video, and how its time is told apart."""
+
 from collections import Counter
 
 import pytest
@@ -10,13 +11,28 @@ from transavs.video import VideoReader
 def test_a_videos_parts_are_timed_and_written(run_script, tmp_path):
     page = tmp_path / "README.md"
     page.write_text("before\n<!-- video measured: start -->\nold\n<!-- video measured: end -->\nafter\n")
-    done = run_script("tools/benchmark.py", "--config-file", "configs/toy/toy_s4_R18.yaml", "--video", 2, "--runs", 1,
-                      "--write", page, "--", "MODEL.TRANSAVS.NUM_QUERIES", 4, OMP_NUM_THREADS="1")
+    done = run_script(
+        "tools/benchmark.py",
+        "--config-file",
+        "configs/toy/toy_s4_R18.yaml",
+        "--video",
+        2,
+        "--runs",
+        1,
+        "--write",
+        page,
+        "--",
+        "MODEL.TRANSAVS.NUM_QUERIES",
+        4,
+        OMP_NUM_THREADS="1",
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert "2 s of video, 640 x 360 at 30 frames a second" in text and "random weights" in text
-    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "|" in line]
+    header, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "|" in line
+    ]
     assert [row[:3] for row in rows] == [["toy_s4_R18.yaml", "1", "2"], ["toy_s4_R18.yaml", "all 30", "2"]]
     for row in rows:
         total, a_second, *shares, peak = map(float, row[3:])
@@ -33,7 +49,9 @@ def test_the_video_is_as_described_and_moves(tmp_path):
     assert (reader.width, reader.height, reader.fps, reader.audio_rate) == (640, 360, 30, 44100)
     assert reader.duration == pytest.approx(2, abs=0.05)
     sounds = [frame for _, frame in reader.audio_frames()]
-    assert sounds[0].layout.name == "stereo" and sum(frame.samples for frame in sounds) == pytest.approx(88200, abs=3000)
+    assert sounds[0].layout.name == "stereo" and sum(frame.samples for frame in sounds) == pytest.approx(
+        88200, abs=3000
+    )
     frames = [frame.astype(int) for _, frame in reader]
     assert len(frames) == 60 and frames[0].std() > 20
     step = video_benchmark.PAN_PIXELS

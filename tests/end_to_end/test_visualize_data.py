@@ -1,15 +1,16 @@
 """tools/visualize_data.py on a small Toy: run as a user runs it, and what it takes from the loaders."""
+
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
 import visualize_data
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Instances
+from PIL import Image
+
 from transavs import register_avs_dataset, visualization
 from transavs.data.audio import SILENCE
 from transavs.visualization.canvas import GAP
@@ -24,8 +25,9 @@ def toy(run_script, tmp_path_factory):
     """Toy with three clips a split. Returns: the folder for DETECTRON2_DATASETS."""
     root = Path(tmp_path_factory.getbasetemp()) / "visualize_data"
     if not root.exists():
-        made = run_script("datasets/prepare_toy.py", "--subset", "s4", "--clips", 3, 1, 3, "--workers", 1,
-                          "--output", root / "toy")
+        made = run_script(
+            "datasets/prepare_toy.py", "--subset", "s4", "--clips", 3, 1, 3, "--workers", 1, "--output", root / "toy"
+        )
         assert made.returncode == 0, made.stdout
     return root
 
@@ -44,15 +46,26 @@ def datasets(toy):
 @pytest.fixture
 def config(datasets):
     def make(*arguments, opts=()):
-        args = visualize_data.parse_args(["--config-file", CONFIG, "--output", "x", *arguments, *OPTS, *datasets, *opts])
+        args = visualize_data.parse_args(
+            ["--config-file", CONFIG, "--output", "x", *arguments, *OPTS, *datasets, *opts]
+        )
         return visualize_data.load_config(args)
 
     return make
 
 
 def test_the_command_shows_the_first_clips_of_training(run_script, toy, tmp_path):
-    done = run_script("tools/visualize_data.py", "--config-file", CONFIG, "--output", tmp_path / "out", "--num-clips", 2,
-                      *OPTS, DETECTRON2_DATASETS=str(toy))
+    done = run_script(
+        "tools/visualize_data.py",
+        "--config-file",
+        CONFIG,
+        "--output",
+        tmp_path / "out",
+        "--num-clips",
+        2,
+        *OPTS,
+        DETECTRON2_DATASETS=str(toy),
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     pictures = list((tmp_path / "out").iterdir())
     assert len(pictures) == 2 and all(f"Wrote {picture}" in done.stdout for picture in pictures)
@@ -67,8 +80,25 @@ def test_attention_of_saved_weights_is_drawn_as_pdf(config, datasets, tmp_path, 
     torch.nn.init.zeros_(model.mask_head.classifier.weight)
     model.mask_head.classifier.bias.data = torch.tensor([9.0, 0.0])  # every query sounds
     torch.save(model.state_dict(), tmp_path / "model.pth")
-    visualize_data.main(["--config-file", CONFIG, "--output", str(tmp_path), "--split", "test", "--num-clips", "1", "--attention",
-               "--format", "pdf", *OPTS, *datasets, "MODEL.WEIGHTS", str(tmp_path / "model.pth")])
+    visualize_data.main(
+        [
+            "--config-file",
+            CONFIG,
+            "--output",
+            str(tmp_path),
+            "--split",
+            "test",
+            "--num-clips",
+            "1",
+            "--attention",
+            "--format",
+            "pdf",
+            *OPTS,
+            *datasets,
+            "MODEL.WEIGHTS",
+            str(tmp_path / "model.pth"),
+        ]
+    )
     (picture,) = tmp_path.glob("*.pdf")
     assert picture.name.endswith("_attention.pdf") and str(picture) in capsys.readouterr().out
     assert picture.read_bytes().startswith(b"%PDF")
@@ -80,7 +110,9 @@ def test_training_clips_are_augmented_and_only_their_annotated_frames_are_read(c
     for one, other in zip(first, second):
         assert one["frame_indices"].tolist() == [0] and len(one["instances"]) == 1
         assert torch.equal(one["images"], other["images"])  # the seed's
-    again = {clip["video_id"]: clip["images"] for clip in visualize_data.model_inputs(config(opts=("SEED", "4")), "train", 3)}
+    again = {
+        clip["video_id"]: clip["images"] for clip in visualize_data.model_inputs(config(opts=("SEED", "4")), "train", 3)
+    }
     assert any(not torch.equal(clip["images"], again[clip["video_id"]]) for clip in first)
 
 
@@ -95,13 +127,16 @@ def test_test_clips_are_spread_over_the_split_and_complete(config, datasets):
 def test_clips_can_be_asked_for_by_name(config, split):
     wanted = DatasetCatalog.get(f"visualize_data_{split}")[2]["video_id"]
     assert [clip["video_id"] for clip in visualize_data.model_inputs(config(), split, 8, [wanted])] == [wanted]
-    with pytest.raises(visualize_data.UsageError, match=f"nobody: no such clip in DATASETS.{split.upper()}, visualize_"):
+    with pytest.raises(
+        visualize_data.UsageError, match=f"nobody: no such clip in DATASETS.{split.upper()}, visualize_"
+    ):
         next(visualize_data.model_inputs(config(), split, 8, ["nobody"]))
 
 
 def test_the_sound_is_the_one_that_the_config_gives_test_clips(config):
     own, silent = (
-        next(visualize_data.model_inputs(config(opts=("TEST.AUDIO", sound)), "test", 1)) for sound in ("original", "silence")
+        next(visualize_data.model_inputs(config(opts=("TEST.AUDIO", sound)), "test", 1))
+        for sound in ("original", "silence")
     )
     assert own["audio_log_mel"].std() > 0.1 and silent["audio_log_mel"].std() < 1e-6
 
@@ -131,8 +166,15 @@ def model_input(seconds=5, size=32):
     instances = [Instances((size, size), gt_masks=BitMasks(masks)) for masks in (truth, truth[:0])]
     images = torch.stack([torch.full((3, size, size), value, dtype=torch.uint8) for value in (60, 200)])
     images[:, 2] = 0
-    return {"video_id": "clip", "images": images, "frame_indices": torch.tensor([0, 3]), "audio_log_mel": log_mel,
-            "instances": instances, "width": 64, "height": 48}
+    return {
+        "video_id": "clip",
+        "images": images,
+        "frame_indices": torch.tensor([0, 3]),
+        "audio_log_mel": log_mel,
+        "instances": instances,
+        "width": 64,
+        "height": 48,
+    }
 
 
 def test_input_figure_puts_frames_at_their_seconds_and_masks_below():

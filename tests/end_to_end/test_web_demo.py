@@ -1,4 +1,5 @@
 """tools/web_demo.py in a real browser: headless Chromium, driven by Selenium."""
+
 import json
 import os
 import shutil
@@ -37,8 +38,22 @@ def served(model_arguments, videos, tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-W", "ignore", ROOT / "tools/web_demo.py", *config, "--examples", videos / "drum.mp4",
-               "--port", port, "--max-megabytes", 1, "--max-seconds", 4, *overrides]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        ROOT / "tools/web_demo.py",
+        *config,
+        "--examples",
+        videos / "drum.mp4",
+        "--port",
+        port,
+        "--max-megabytes",
+        1,
+        "--max-seconds",
+        4,
+        *overrides,
+    ]
     environment = {**os.environ, "TMPDIR": str(temporary)}
     server = subprocess.Popen([str(word) for word in command], env=environment)
     try:
@@ -83,9 +98,18 @@ def wait_for_port(port, server):
 def open_browser(folder):
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
-    for argument in ("headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking",
-                     "disable-component-update", "disable-sync", "autoplay-policy=no-user-gesture-required",
-                     "window-size=1280,1100", f"user-data-dir={folder}"):
+    for argument in (
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "autoplay-policy=no-user-gesture-required",
+        "window-size=1280,1100",
+        f"user-data-dir={folder}",
+    ):
         options.add_argument(f"--{argument}")
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
 
@@ -131,7 +155,10 @@ class Page:
         (handle,) = self.find(f"#{slider} input[type=range]")
         self.driver.execute_script(
             "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input', {bubbles: true}));"
-            "arguments[0].dispatchEvent(new Event('pointerup', {bubbles: true}));", handle, value)
+            "arguments[0].dispatchEvent(new Event('pointerup', {bubbles: true}));",
+            handle,
+            value,
+        )
 
     def messages(self):
         return " ".join(toast.text for toast in self.find(".toast-body"))
@@ -183,7 +210,8 @@ def test_a_video_is_uploaded_watched_and_its_masks_are_downloaded(page, videos):
     assert "Nothing sounds." in page.find("#sentence")[0].text and page.download()[0] == 0
 
     origins = page.driver.execute_script(
-        "return performance.getEntriesByType('resource').map(entry => new URL(entry.name).origin)")
+        "return performance.getEntriesByType('resource').map(entry => new URL(entry.name).origin)"
+    )
     assert set(origins) == {page.address}  # nothing is fetched from elsewhere
 
     assert "bell.mp4" in page.files()

@@ -9,9 +9,9 @@ import av
 import numpy as np
 import pytest
 import torch
-
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.modeling import build_model
+
 from transavs import AVSPredictor
 from transavs.data.audio import log_mel_examples
 from transavs.video import VideoError, VideoWriter
@@ -42,6 +42,7 @@ def predictor(make_predictor):
 @pytest.fixture
 def make_clip():
     """Frames [48, 64, 3] and a sound for so many seconds, at 16 kHz; samples of 16 bits, as a file holds them."""
+
     def make(num_frames, seconds=None):
         rng = np.random.default_rng(0)
         frames = [rng.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(num_frames)]
@@ -54,6 +55,7 @@ def make_clip():
 @pytest.fixture
 def write_lossless(tmp_path):
     """Writes a video that gives back the very pixels and samples: FFV1 and PCM in Matroska."""
+
     def write(frames, waveform=None, fps=1):
         path = tmp_path / "lossless.mkv"
         with av.open(str(path), "w") as container:
@@ -79,8 +81,17 @@ def test_it_gives_what_the_model_gives_for_the_same_clip(predictor, make_clip):
     frames, waveform = make_clip(5)
     images = torch.stack([torch.from_numpy(frame).permute(2, 0, 1) for frame in frames])
     with torch.no_grad():
-        expected = predictor.model([{"images": images, "frame_indices": torch.arange(5), "height": 48, "width": 64,
-                                     "audio_log_mel": log_mel_examples(torch.from_numpy(waveform), RATE, 5)}])[0]
+        expected = predictor.model(
+            [
+                {
+                    "images": images,
+                    "frame_indices": torch.arange(5),
+                    "height": 48,
+                    "width": 64,
+                    "audio_log_mel": log_mel_examples(torch.from_numpy(waveform), RATE, 5),
+                }
+            ]
+        )[0]
     found = predictor(frames, waveform, RATE)
     torch.testing.assert_close(found["sem_seg"], expected["sem_seg"])
     assert found["sem_seg"].max() > 0 and len(found["instances"]) == 5 and found["times"] == [0, 1, 2, 3, 4]
@@ -98,7 +109,7 @@ def test_a_video_gives_what_its_frames_and_sound_give(predictor, make_clip, writ
 def test_without_overlap_a_long_video_is_its_windows_one_by_one(predictor, make_clip, write_lossless):
     frames, waveform = make_clip(12)
     parts = [
-        predictor(frames[start:start + 5], waveform[start * RATE:(start + 5) * RATE], RATE)["sem_seg"]
+        predictor(frames[start : start + 5], waveform[start * RATE : (start + 5) * RATE], RATE)["sem_seg"]
         for start in (0, 5, 10)
     ]
     for found in (predictor(frames, waveform, RATE), predictor(write_lossless(frames, waveform))):
@@ -111,8 +122,8 @@ def test_overlapping_windows_are_blended(make_predictor, make_clip, blending, we
     predictor = make_predictor("TEST.WINDOW_OVERLAP", 2, "TEST.WINDOW_BLENDING", blending)
     frames, waveform = make_clip(8)
     found = predictor(frames, waveform, RATE)
-    first = predictor(frames[:5], waveform[:5 * RATE], RATE)
-    second = predictor(frames[3:], waveform[3 * RATE:], RATE)
+    first = predictor(frames[:5], waveform[: 5 * RATE], RATE)
+    second = predictor(frames[3:], waveform[3 * RATE :], RATE)
     near, far = weights  # of seconds 3 and 4, one from the end of the first window, and of the second
     blended = [
         (far * first["sem_seg"][3] + near * second["sem_seg"][0]) / (near + far),
@@ -176,16 +187,16 @@ def test_every_frame_is_one_of_its_second(predictor, make_clip, write_lossless):
 
 def test_a_sound_that_ends_early_goes_on_in_silence(predictor, make_clip, write_lossless):
     frames, waveform = make_clip(12)
-    padded = np.concatenate([waveform[:3 * RATE], np.zeros(9 * RATE, np.float32)])
+    padded = np.concatenate([waveform[: 3 * RATE], np.zeros(9 * RATE, np.float32)])
     expected = predictor(frames, padded, RATE)["sem_seg"]
-    torch.testing.assert_close(predictor(frames, waveform[:3 * RATE], RATE)["sem_seg"], expected)
-    torch.testing.assert_close(predictor(write_lossless(frames, waveform[:3 * RATE]))["sem_seg"], expected)
+    torch.testing.assert_close(predictor(frames, waveform[: 3 * RATE], RATE)["sem_seg"], expected)
+    torch.testing.assert_close(predictor(write_lossless(frames, waveform[: 3 * RATE]))["sem_seg"], expected)
 
 
 def test_a_sound_longer_than_the_pictures_is_cut(predictor, make_clip, write_lossless):
     frames, waveform = make_clip(3, seconds=9)
     found = predictor(write_lossless(frames, waveform))["sem_seg"]
-    torch.testing.assert_close(found, predictor(frames, waveform[:5 * RATE], RATE)["sem_seg"])
+    torch.testing.assert_close(found, predictor(frames, waveform[: 5 * RATE], RATE)["sem_seg"])
     assert len(found) == 3
 
 
@@ -234,8 +245,10 @@ def test_bad_input_says_what_was_found_and_expected(predictor, frames, waveform,
 
 @pytest.mark.parametrize(
     "key, value, message",
-    [("WINDOW_OVERLAP", 5, "WINDOW_OVERLAP is 5, expected whole seconds from 0 to 4"),
-     ("WINDOW_BLENDING", "mean", "WINDOW_BLENDING is 'mean', expected one of average, triangle")],
+    [
+        ("WINDOW_OVERLAP", 5, "WINDOW_OVERLAP is 5, expected whole seconds from 0 to 4"),
+        ("WINDOW_BLENDING", "mean", "WINDOW_BLENDING is 'mean', expected one of average, triangle"),
+    ],
 )
 def test_bad_windows_name_their_key(predictor, make_clip, key, value, message):
     predictor.cfg.TEST[key] = value
@@ -283,14 +296,18 @@ def ten_minutes(tmp_path):
         for number in range(1200):
             frame = np.full((360, 640, 3), 60, np.uint8)
             left = number % 500
-            frame[100:220, left:left + 120] = 230, 160, 40
+            frame[100:220, left : left + 120] = 230, 160, 40
             writer.write(frame, number / 2, 0.5)
     return path
 
 
 def test_memory_stays_flat_over_ten_minutes(ten_minutes):
-    done = subprocess.run([sys.executable, "-c", FLAT_MEMORY, str(CONFIG), str(ten_minutes)], capture_output=True,
-                          text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        [sys.executable, "-c", FLAT_MEMORY, str(CONFIG), str(ten_minutes)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     count, found, early, late = map(float, done.stdout.split()[-4:])
     assert count == 600 and found > 0

@@ -9,7 +9,7 @@ def boxes(*places, side=96):
     """Masks [k, side, side], each of a box: (top, left, height, width) in pixels."""
     masks = torch.zeros(len(places), side, side, dtype=torch.bool)
     for mask, (top, left, height, width) in zip(masks, places):
-        mask[top:top + height, left:left + width] = True
+        mask[top : top + height, left : left + width] = True
     return masks
 
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
-
 from detectron2.data import DatasetCatalog
 from detectron2.engine import hooks
+
 from transavs.data import AVSDatasetError
 from transavs.engine.trainer import AVSTrainer, check_datasets, optimizer_class
 
@@ -27,10 +27,17 @@ def test_both_backbones_learn_at_a_tenth(groups):
 
 def test_norms_positions_and_level_embeddings_do_not_decay(groups):
     free = {name for name, (_, decay) in groups.items() if decay == 0}
-    assert {"decoder.query_positions", "decoder.level_embedding", "audio_query_encoder.query_positions",
-            "decoder.layers.0.feed_forward.norm.weight"} <= free
-    assert all("norm" in name or "position" in name or "embedding" in name or "bn" in name for name in free
-               if not name.startswith("audio_backbone."))
+    assert {
+        "decoder.query_positions",
+        "decoder.level_embedding",
+        "audio_query_encoder.query_positions",
+        "decoder.layers.0.feed_forward.norm.weight",
+    } <= free
+    assert all(
+        "norm" in name or "position" in name or "embedding" in name or "bn" in name
+        for name in free
+        if not name.startswith("audio_backbone.")
+    )
     assert groups["mask_head.classifier.weight"][1] == 0.05
 
 
@@ -68,7 +75,9 @@ def test_the_learning_rate_falls_as_a_polynomial(small_cfg):
 @pytest.mark.parametrize("key", ["TRAIN", "VAL", "TEST"])
 def test_an_unregistered_dataset_names_the_key(small_cfg, key):
     check = small_cfg(f"DATASETS.{key}", ("nobody_s4_train",))
-    with pytest.raises(KeyError, match=f"DATASETS.{key}: nobody_s4_train not registered; expected some of: .*toy_s4_test"):
+    with pytest.raises(
+        KeyError, match=f"DATASETS.{key}: nobody_s4_train not registered; expected some of: .*toy_s4_test"
+    ):
         check_datasets(check, keys=(key,))
 
 
@@ -79,6 +88,7 @@ def test_no_training_data_at_all_names_the_key(small_cfg):
 
 def test_data_that_is_not_there_is_told_before_training(small_cfg, tmp_path):
     from transavs import register_avs_dataset
+
     register_avs_dataset("gone_s4_train", str(tmp_path / "gone"), "s4", "train")
     try:
         with pytest.raises(AVSDatasetError, match="gone"):
@@ -113,9 +123,12 @@ def test_an_unknown_precision_names_the_key(small_cfg):
         AVSTrainer(small_cfg("SOLVER.AMP.PRECISION", "int8"))
 
 
-@pytest.mark.parametrize("freeze, in_checkpoint, warns", [(True, False, True), (True, True, False), (False, False, False)])
-def test_a_frozen_audio_backbone_without_weights_is_told(small_cfg, monkeypatch, tmp_path, caplog, freeze, in_checkpoint,
-                                                         warns):
+@pytest.mark.parametrize(
+    "freeze, in_checkpoint, warns", [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_a_frozen_audio_backbone_without_weights_is_told(
+    small_cfg, monkeypatch, tmp_path, caplog, freeze, in_checkpoint, warns
+):
     cfg = small_cfg("OUTPUT_DIR", str(tmp_path), "MODEL.AUDIO_BACKBONE.FREEZE", freeze)
     weights = AVSTrainer.build_model(cfg).state_dict()
     if not in_checkpoint:

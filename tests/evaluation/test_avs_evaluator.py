@@ -1,4 +1,5 @@
 """The evaluator against the metrics' own functions, on masks written to disk."""
+
 import datetime
 import json
 import logging
@@ -11,6 +12,7 @@ import torch
 import torch.distributed as dist
 from detectron2.structures import Instances
 from PIL import Image
+
 from transavs.data.avsbench import AVSDatasetError
 from transavs.evaluation import AVSEvaluator, avs_evaluator, metrics
 
@@ -72,7 +74,9 @@ def test_scores_are_those_of_the_metrics_as_plain_fractions(clips):
 
 def test_with_another_sound_all_that_is_segmented_is_false(clips, tmp_path):
     own, other = evaluate(clips)["avs"], evaluate(clips, own_audio=False, output_dir=tmp_path)["avs"]
-    shares = [(probability > 0.5).double().mean().item() for _, _, probabilities, _ in clips for probability in probabilities]
+    shares = [
+        (probability > 0.5).double().mean().item() for _, _, probabilities, _ in clips for probability in probabilities
+    ]
     assert other["FPR_pixel"] == pytest.approx(sum(shares) / len(shares))
     assert other["FPR_frame"] == 1.0
     assert (own["mJ"], own["mF"]) == (other["mJ"], other["mF"])

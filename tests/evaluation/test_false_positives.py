@@ -1,4 +1,5 @@
 """What is segmented although nothing sounds, counted pixel by pixel."""
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -31,8 +32,11 @@ def naive_rates(clips, threshold, own_audio):
 
 
 @settings(max_examples=40, deadline=None)
-@given(seeds=st.lists(st.integers(0, 10**6), min_size=1, max_size=3), threshold=st.sampled_from([0.3, 0.5, 0.97]),
-       own_audio=st.booleans())
+@given(
+    seeds=st.lists(st.integers(0, 10**6), min_size=1, max_size=3),
+    threshold=st.sampled_from([0.3, 0.5, 0.97]),
+    own_audio=st.booleans(),
+)
 def test_rates_are_those_of_a_loop_over_pixels(seeds, threshold, own_audio):
     clips = [random_clip(seed, silent=(seed % 3,)) for seed in seeds]
     scores = [metrics.clip_scores(*clip, threshold=threshold, own_audio=own_audio) for clip in clips]

@@ -1,10 +1,12 @@
 """J and F against hand-computed numbers and against a loop over all thresholds, written from AVSBench's definitions."""
+
 import math
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from transavs.evaluation import metrics
 
 NUM_THRESHOLDS = 255
@@ -32,6 +34,7 @@ def naive_clip_f(probabilities, masks, beta_squared=0.3):
 
 def naive_jaccard(prediction, mask):
     """One frame's, from sets of pixels (eq. 16)."""
+
     def pixels(frame):
         return {(y, x) for y, row in enumerate(frame.tolist()) for x, value in enumerate(row) if value}
 
@@ -53,6 +56,7 @@ def naive_f_at(probability, mask, threshold, beta_squared):
 
 def naive_summary(clips, threshold, beta_squared):
     """The scores of a data set, from all frames anew."""
+
     def mean(values):
         return sum(values) / len(values) if values else 0.0
 
@@ -61,9 +65,9 @@ def naive_summary(clips, threshold, beta_squared):
         "mJ": mean([naive_jaccard(p > threshold, m) for p, m in frames]),
         "mF": mean([naive_clip_f(p, m, beta_squared) for p, m in clips]),
         "mF_dataset": naive_clip_f(*zip(*frames), beta_squared),
-        f"mF@{threshold:g}": mean([
-            mean([naive_f_at(p, m, threshold, beta_squared) for p, m in zip(*clip) if m.any()]) for clip in clips
-        ]),
+        f"mF@{threshold:g}": mean(
+            [mean([naive_f_at(p, m, threshold, beta_squared) for p, m in zip(*clip) if m.any()]) for clip in clips]
+        ),
     }
 
 
@@ -179,8 +183,13 @@ def test_a_clips_f_is_the_maximum_of_the_curve_averaged_over_its_sounding_frames
 
 
 @settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 10_000), num_clips=st.integers(1, 3), on_thresholds=st.booleans(),
-       threshold=st.sampled_from([0.5, 0.4]), beta_squared=st.sampled_from([0.3, 0.09, 1.0]))
+@given(
+    seed=st.integers(0, 10_000),
+    num_clips=st.integers(1, 3),
+    on_thresholds=st.booleans(),
+    threshold=st.sampled_from([0.5, 0.4]),
+    beta_squared=st.sampled_from([0.3, 0.09, 1.0]),
+)
 def test_the_summary_is_that_of_loops_over_clips_frames_and_thresholds(
     seed, num_clips, on_thresholds, threshold, beta_squared
 ):

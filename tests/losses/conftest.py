@@ -1,4 +1,5 @@
 """The losses a second time: loops over queries, pairs and pixels in Python's own floats, from the formulas alone."""
+
 import math
 from types import SimpleNamespace
 

@@ -1,26 +1,42 @@
 """The objective (eq. 13) against a version of it written with loops over layers, frames, queries, pairs and pixels."""
+
 import itertools
 
 import pytest
 import torch
+from detectron2.utils import comm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectron2.utils import comm
 from transavs.losses import Criterion, HungarianMatcher
 from transavs.modeling.mask_head import mask_logits
 
 N, D, FRAMES = 6, 4, 3
 HEIGHT, WIDTH, SCALE = 3, 4, 2  # of the mask features; the ground truth is SCALE times as large
 PAPER = {"aqdl_weight": 2.0, "aqml_weight": 2.0, "class_weight": 5.0, "dice_weight": 5.0}
-ALL_DIFFERENT = {"num_classes": 3, "aqdl_weight": 2.0, "aqml_weight": 3.0, "class_weight": 5.0, "dice_weight": 7.0,
-                 "mask_weight": 1.5, "focal_gamma": 1.5, "no_object_weight": 0.3, "aqdl_distance_threshold": 4.0}
+ALL_DIFFERENT = {
+    "num_classes": 3,
+    "aqdl_weight": 2.0,
+    "aqml_weight": 3.0,
+    "class_weight": 5.0,
+    "dice_weight": 7.0,
+    "mask_weight": 1.5,
+    "focal_gamma": 1.5,
+    "no_object_weight": 0.3,
+    "aqdl_distance_threshold": 4.0,
+}
 CLASSES = ([1, 0], [2], [])  # of each frame's objects; all are 0 where there is but one class
 
 
 def make_criterion(**changes):
-    arguments = {"num_classes": 1, "dim": D, "matcher": HungarianMatcher(5.0, 4.0, 2.0), "mask_logits": mask_logits,
-                 **PAPER, **changes}
+    arguments = {
+        "num_classes": 1,
+        "dim": D,
+        "matcher": HungarianMatcher(5.0, 4.0, 2.0),
+        "mask_logits": mask_logits,
+        **PAPER,
+        **changes,
+    }
     torch.manual_seed(0)
     return Criterion(**arguments).double()
 
@@ -51,6 +67,7 @@ def leaves(inputs):
 
 def changed(inputs, change):
     """`inputs` with each tensor changed, the targets left."""
+
     def of(part):
         return [change(layer) for layer in part] if isinstance(part, list) else change(part)
 
@@ -70,29 +87,38 @@ def product(query, features):
 def block_means(mask):
     """The ground truth at the mask features' size."""
     block = [(y, x) for y in range(SCALE) for x in range(SCALE)]
-    return [[sum(mask[SCALE * y + v][SCALE * x + u] for v, u in block) / len(block) for x in range(WIDTH)]
-            for y in range(HEIGHT)]
+    return [
+        [sum(mask[SCALE * y + v][SCALE * x + u] for v, u in block) / len(block) for x in range(WIDTH)]
+        for y in range(HEIGHT)
+    ]
 
 
 def bilinear(rows):
     """[h][w] at the ground truth's size, pixels being squares whose values stand at their centres."""
+
     def weights(place, size):
         centre = min(max((place + 0.5) / SCALE - 0.5, 0), size - 1)
         return [max(0.0, 1 - abs(centre - cell)) for cell in range(size)]
 
     return [
-        [sum(v * u * rows[y][x] for y, v in enumerate(weights(Y, HEIGHT)) for x, u in enumerate(weights(X, WIDTH)))
-         for X in range(SCALE * WIDTH)]
+        [
+            sum(v * u * rows[y][x] for y, v in enumerate(weights(Y, HEIGHT)) for x, u in enumerate(weights(X, WIDTH)))
+            for X in range(SCALE * WIDTH)
+        ]
         for Y in range(SCALE * HEIGHT)
     ]
 
 
 def naive_matches(naive, matcher, logits, masks, labels, truths):
     """The cheapest of all assignments: the query of each object, in the objects' order."""
+
     def cost(q, o):
         pair = masks[q], block_means(truths[o])
-        return (-matcher.class_weight * naive.softmax(logits[q])[labels[o]]
-                + matcher.dice_weight * naive.dice(*pair) + matcher.mask_weight * naive.bce(*pair))
+        return (
+            -matcher.class_weight * naive.softmax(logits[q])[labels[o]]
+            + matcher.dice_weight * naive.dice(*pair)
+            + matcher.mask_weight * naive.bce(*pair)
+        )
 
     table = [[cost(q, o) for o in range(len(labels))] for q in range(N)]
     return min(
@@ -101,8 +127,23 @@ def naive_matches(naive, matcher, logits, masks, labels, truths):
     )
 
 
-def naive_losses(naive, criterion, inputs, delta1, delta2, *, num_classes=1, aqdl_weight, aqml_weight, class_weight,
-                 dice_weight, mask_weight=0.0, focal_gamma=2.0, no_object_weight=0.1, aqdl_distance_threshold=1.0):
+def naive_losses(
+    naive,
+    criterion,
+    inputs,
+    delta1,
+    delta2,
+    *,
+    num_classes=1,
+    aqdl_weight,
+    aqml_weight,
+    class_weight,
+    dice_weight,
+    mask_weight=0.0,
+    focal_gamma=2.0,
+    no_object_weight=0.1,
+    aqdl_distance_threshold=1.0,
+):
     """Eq. 13 with the criterion's own h and the weights given; the defaults are DESIGN's."""
     h = criterion.query_projection.weight.tolist()
     weights = [1.0] * num_classes + [no_object_weight]
@@ -118,9 +159,9 @@ def naive_losses(naive, criterion, inputs, delta1, delta2, *, num_classes=1, aqd
                 label_of[q] = labels[o]
                 terms["dice"] += naive.dice(bilinear(masks[q]), truths[o]) / num_objects
                 terms["mask"] += naive.bce(bilinear(masks[q]), truths[o]) / num_objects
-            terms["class"] += sum(
-                naive.focal(logits[q], label, focal_gamma, weights) for q, label in label_of.items()
-            ) / num_objects
+            terms["class"] += (
+                sum(naive.focal(logits[q], label, focal_gamma, weights) for q, label in label_of.items()) / num_objects
+            )
 
             sounding = [max(naive.softmax(logit)[:-1]) for logit in logits]
             queries = inputs["audio_queries"][frame].tolist()
@@ -165,8 +206,11 @@ def test_gradients_are_those_of_finite_differences(float64_throughout):
     inputs = {**changed(inputs, lambda tensor: tensor[:2]), "targets": inputs["targets"][:2]}  # frames
 
     def total(logits, fused, projected, audio_queries, h):
-        losses = torch.func.functional_call(criterion, {"query_projection.weight": h}, (
-            [logits], [fused], projected, audio_queries, inputs["targets"], 0.3, 0.4))
+        losses = torch.func.functional_call(
+            criterion,
+            {"query_projection.weight": h},
+            ([logits], [fused], projected, audio_queries, inputs["targets"], 0.3, 0.4),
+        )
         return sum(losses.values())
 
     tensors = [tensor.requires_grad_() for tensor in (*leaves(inputs), criterion.query_projection.weight)]
@@ -176,8 +220,11 @@ def test_gradients_are_those_of_finite_differences(float64_throughout):
 def test_layers_add_up():
     criterion, inputs = make_criterion(), random_inputs(num_layers=2)
     single = [
-        criterion(**{**inputs, "class_logits": inputs["class_logits"][i:i + 1], "fused": inputs["fused"][i:i + 1]},
-                  aqdl_confidence=0.3, aqml_confidence=0.3)
+        criterion(
+            **{**inputs, "class_logits": inputs["class_logits"][i : i + 1], "fused": inputs["fused"][i : i + 1]},
+            aqdl_confidence=0.3,
+            aqml_confidence=0.3,
+        )
         for i in range(2)
     ]
     both = criterion(**inputs, aqdl_confidence=0.3, aqml_confidence=0.3)

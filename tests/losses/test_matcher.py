@@ -21,6 +21,7 @@ def random_problem(num_queries, counts, num_classes=3, seed=0):
 
 def naive_matches(naive, weights, class_logits, mask_logits, labels, masks):
     """The cheapest of all assignments: the query of each object, in the objects' order."""
+
     def cost(q, o):
         pair = mask_logits[q], masks[o]
         terms = -naive.softmax(class_logits[q])[labels[o]], naive.dice(*pair), naive.bce(*pair)

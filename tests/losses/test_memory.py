@@ -1,4 +1,5 @@
 """At the paper's size, 300 queries of 5 frames of 224 x 224, no loss makes anything for each pair and pixel."""
+
 import weakref
 
 import torch
@@ -72,8 +73,16 @@ def test_aqdl_holds_less_than_a_few_tables_of_pairs():
 def test_the_objective_holds_a_few_times_the_masks_of_all_frames():
     torch.manual_seed(0)
     side, dim = SIDE // 4, 32  # of the mask features
-    criterion = Criterion(num_classes=1, dim=dim, matcher=HungarianMatcher(5.0, 5.0), mask_logits=mask_logits,
-                          aqdl_weight=2.0, aqml_weight=2.0, class_weight=5.0, dice_weight=5.0)
+    criterion = Criterion(
+        num_classes=1,
+        dim=dim,
+        matcher=HungarianMatcher(5.0, 5.0),
+        mask_logits=mask_logits,
+        aqdl_weight=2.0,
+        aqml_weight=2.0,
+        class_weight=5.0,
+        dice_weight=5.0,
+    )
     target = torch.zeros(1, dtype=torch.int64), torch.rand(1, SIDE, SIDE) > 0.5
 
     def loss(class_logits, fused, projected, audio_queries):

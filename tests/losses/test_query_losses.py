@@ -1,4 +1,5 @@
 """AQDL and AQML against the sums of eq. 9-12, written out pair by pair."""
+
 import pytest
 import torch
 from hypothesis import given, settings

@@ -7,8 +7,16 @@ from transavs.losses import confidence_threshold
 
 @pytest.mark.parametrize(
     "iteration, expected",
-    [(0, 0.55), (4999, 0.55), (5000, 0.55 + 0.1 / 18), (9999, 0.55 + 0.1 / 18), (45000, 0.60),
-     (89999, 0.55 + 17 * 0.1 / 18), (90000, 0.65), (10**7, 0.65)],
+    [
+        (0, 0.55),
+        (4999, 0.55),
+        (5000, 0.55 + 0.1 / 18),
+        (9999, 0.55 + 0.1 / 18),
+        (45000, 0.60),
+        (89999, 0.55 + 17 * 0.1 / 18),
+        (90000, 0.65),
+        (10**7, 0.65),
+    ],
 )
 def test_delta_follows_eq_18(iteration, expected):
     assert confidence_threshold(iteration, 0.55, 0.65, 5000) == pytest.approx(expected)

@@ -1,4 +1,5 @@
 """Focal, dice and BCE against loops over classes and pixels."""
+
 import pytest
 import torch
 

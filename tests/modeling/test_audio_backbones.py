@@ -3,6 +3,7 @@ import pytest
 import torch
 from detectron2.config import get_cfg
 from torchvggish import torchvggish
+
 from transavs import add_transavs_config
 from transavs.modeling.audio import (
     AUDIO_BACKBONE_REGISTRY,
@@ -124,8 +125,13 @@ def test_checkpoint_that_does_not_fit_is_reported_with_file_and_keys(tmp_path, r
     with pytest.raises(ValueError) as error:
         VGGish(weights=str(tmp_path / "other.pth"))
     message = str(error.value)
-    for part in ("MODEL.AUDIO_BACKBONE.WEIGHTS", "other.pth", "1 missing: features.0.bias", "1 unexpected: extra",
-                 "1 of another shape: embeddings.4.weight [64, 4096] for [128, 4096]"):
+    for part in (
+        "MODEL.AUDIO_BACKBONE.WEIGHTS",
+        "other.pth",
+        "1 missing: features.0.bias",
+        "1 unexpected: extra",
+        "1 of another shape: embeddings.4.weight [64, 4096] for [128, 4096]",
+    ):
         assert part in message
 
 

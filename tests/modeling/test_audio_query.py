@@ -1,4 +1,5 @@
 """Encoder (eq. 1-3) and decoder (eq. 4-6) against loops in float64, written from the formulas."""
+
 import math
 
 import pytest
@@ -18,8 +19,9 @@ def make_encoder(**changes):
 
 def make_decoder(num_layers=4, visual_dim=D):
     torch.manual_seed(0)
-    return AudioVisualDecoder(visual_dim, num_levels=3, num_queries=N, dim=D, num_layers=num_layers, num_heads=HEADS,
-                              feedforward_dim=12).double()
+    return AudioVisualDecoder(
+        visual_dim, num_levels=3, num_queries=N, dim=D, num_layers=num_layers, num_heads=HEADS, feedforward_dim=12
+    ).double()
 
 
 def naive_linear(layer, rows):
@@ -60,6 +62,7 @@ def naive_feed_forward(layer, queries):
 
 def naive_positions(height, width):
     """DETR's sines and cosines, cell by cell: of y in the first half, of x in the second."""
+
     def wave(place):
         angles = [2 * math.pi * place / 10000 ** (4 * i / D) for i in range(D // 4)]
         return [f(angle) for angle in angles for f in (math.sin, math.cos)]
@@ -93,7 +96,7 @@ def check_gradients(module, *inputs):
 
     def run(*tensors):
         given = dict(zip(names, tensors))
-        return torch.func.functional_call(module, given, tensors[len(names):])
+        return torch.func.functional_call(module, given, tensors[len(names) :])
 
     assert torch.autograd.gradcheck(run, (*parameters, *inputs), fast_mode=True)
 
@@ -203,8 +206,16 @@ def naive_linear_of_channels(convolution, level):
 def test_sine_positions_by_hand():
     positions = sine_positions(2, 3, 8).unflatten(0, (2, 3))
     y, x = 2 * math.pi * 1 / 2, 2 * math.pi * 2 / 3  # row 0, column 1
-    expected = [math.sin(y), math.cos(y), math.sin(y / 100), math.cos(y / 100),
-                math.sin(x), math.cos(x), math.sin(x / 100), math.cos(x / 100)]
+    expected = [
+        math.sin(y),
+        math.cos(y),
+        math.sin(y / 100),
+        math.cos(y / 100),
+        math.sin(x),
+        math.cos(x),
+        math.sin(x / 100),
+        math.cos(x / 100),
+    ]
     torch.testing.assert_close(positions[0, 1], torch.tensor(expected), rtol=1e-5, atol=1e-5)
 
 

@@ -1,4 +1,5 @@
 """Deformable attention and its sampling against loops, one point and one cell at a time."""
+
 import math
 
 import pytest
@@ -29,8 +30,10 @@ def naive_bilinear(level, x, y):
     total = torch.zeros(channels, dtype=level.dtype)
     for row in range(height):
         for column in range(width):
-            near = [max(0.0, 1 - abs(place * size - 0.5 - cell))
-                    for place, size, cell in ((x, width, column), (y, height, row))]
+            near = [
+                max(0.0, 1 - abs(place * size - 0.5 - cell))
+                for place, size, cell in ((x, width, column), (y, height, row))
+            ]
             total = total + near[0] * near[1] * level[row, column]
     return total
 
@@ -41,7 +44,7 @@ def naive_sample_and_weigh(values, shapes, locations, weights):
     starts = [sum(h * w for h, w in shapes[:number]) for number in range(levels)]
     for f, n, m, l, p in torch.cartesian_prod(*map(torch.arange, (frames, queries, heads, levels, points))).tolist():
         height, width = shapes[l]
-        level = values[f, starts[l]:starts[l] + height * width, m].unflatten(0, (height, width))
+        level = values[f, starts[l] : starts[l] + height * width, m].unflatten(0, (height, width))
         result[f, n, m] += weights[f, n, m, l, p] * naive_bilinear(level, *locations[f, n, m, l, p].tolist())
     return result.flatten(2)
 
@@ -60,8 +63,9 @@ def test_samples_are_bilinear_weighed_and_zero_outside(sample):
 @WAYS
 def test_gradients_of_samples_are_those_of_finite_differences(sample):
     (values, locations, weights), shapes = make_samples()
-    assert torch.autograd.gradcheck(lambda *tensors: sample(tensors[0], shapes, *tensors[1:]),
-                                    (values, locations, weights))
+    assert torch.autograd.gradcheck(
+        lambda *tensors: sample(tensors[0], shapes, *tensors[1:]), (values, locations, weights)
+    )
 
 
 def test_both_ways_to_sample_agree():

@@ -1,4 +1,5 @@
 """Masks (eq. 7) and probabilities (eq. 8) against loops over queries, classes and pixels."""
+
 import math
 
 import pytest

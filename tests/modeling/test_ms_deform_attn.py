@@ -1,26 +1,39 @@
 """The pixel decoder against Mask2Former's in `transformers`; its sampling: test_deformable_attention.py."""
+
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from torch.nn import functional as F
-
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model, build_sem_seg_head
+from torch.nn import functional as F
+
 from transavs.modeling.mask_head import MaskHead
 from transavs.modeling.pixel_decoder import MSDeformAttnPixelDecoder
 
 ROOT = Path(__file__).resolve().parents[2]
-SHAPES = {"res2": ShapeSpec(channels=8, stride=4), "res3": ShapeSpec(channels=16, stride=8),
-          "res4": ShapeSpec(channels=32, stride=16), "res5": ShapeSpec(channels=64, stride=32)}
+SHAPES = {
+    "res2": ShapeSpec(channels=8, stride=4),
+    "res3": ShapeSpec(channels=16, stride=8),
+    "res4": ShapeSpec(channels=32, stride=16),
+    "res5": ShapeSpec(channels=64, stride=32),
+}
 
 
-def make_decoder(shapes=SHAPES, conv_dim=32, level_strides=(32, 16, 8), mask_stride=4, num_layers=2,
-                 feedforward_dim=48):
+def make_decoder(
+    shapes=SHAPES, conv_dim=32, level_strides=(32, 16, 8), mask_stride=4, num_layers=2, feedforward_dim=48
+):
     return MSDeformAttnPixelDecoder(
-        shapes, conv_dim=conv_dim, norm="GN", level_strides=level_strides, mask_stride=mask_stride,
-        num_layers=num_layers, num_heads=8, num_points=4, feedforward_dim=feedforward_dim,
+        shapes,
+        conv_dim=conv_dim,
+        norm="GN",
+        level_strides=level_strides,
+        mask_stride=mask_stride,
+        num_layers=num_layers,
+        num_heads=8,
+        num_points=4,
+        feedforward_dim=feedforward_dim,
     )
 
 
@@ -47,25 +60,45 @@ def mask2former():
         patch.setattr(sys, "path", [path for path in sys.path if Path(path or ".").resolve() != ROOT])
         from transformers import Mask2FormerConfig, Mask2FormerModel, SwinConfig
 
-        swin = SwinConfig(image_size=64, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 1, 1],
-                          out_features=["stage1", "stage2", "stage3", "stage4"])
-        config = Mask2FormerConfig(backbone_config=swin, feature_size=64, mask_feature_size=64, hidden_dim=64,
-                                   num_attention_heads=8, encoder_feedforward_dim=96, encoder_layers=6,
-                                   decoder_layers=2)
+        swin = SwinConfig(
+            image_size=64,
+            embed_dim=8,
+            depths=[1, 1, 1, 1],
+            num_heads=[1, 1, 1, 1],
+            out_features=["stage1", "stage2", "stage3", "stage4"],
+        )
+        config = Mask2FormerConfig(
+            backbone_config=swin,
+            feature_size=64,
+            mask_feature_size=64,
+            hidden_dim=64,
+            num_attention_heads=8,
+            encoder_feedforward_dim=96,
+            encoder_layers=6,
+            decoder_layers=2,
+        )
         torch.manual_seed(0)
         return randomize(Mask2FormerModel(config).pixel_level_module.decoder).double()
 
 
 def weights_of(mask2former):
     """Its parameters under this project's names; `mask_projection` is left out."""
-    names = {"level_embed": "encoder.level_embedding",
-             "self_attn_layer_norm": "norm", "self_attn.value_proj": "attention.value_projection",
-             "self_attn.output_proj": "attention.output_projection", "self_attn": "attention",
-             "fc1": "feed_forward.map.0", "fc2": "feed_forward.map.3", "final_layer_norm": "feed_forward.norm",
-             "adapter_1.0": "lateral.4", "adapter_1.1": "lateral.4.norm", "layer_1.0": "smooth.4",
-             "layer_1.1": "smooth.4.norm",
-             **{f"input_projections.{i}.0": f"input_projections.{i}" for i in range(3)},
-             **{f"input_projections.{i}.1": f"input_projections.{i}.norm" for i in range(3)}}
+    names = {
+        "level_embed": "encoder.level_embedding",
+        "self_attn_layer_norm": "norm",
+        "self_attn.value_proj": "attention.value_projection",
+        "self_attn.output_proj": "attention.output_projection",
+        "self_attn": "attention",
+        "fc1": "feed_forward.map.0",
+        "fc2": "feed_forward.map.3",
+        "final_layer_norm": "feed_forward.norm",
+        "adapter_1.0": "lateral.4",
+        "adapter_1.1": "lateral.4.norm",
+        "layer_1.0": "smooth.4",
+        "layer_1.1": "smooth.4.norm",
+        **{f"input_projections.{i}.0": f"input_projections.{i}" for i in range(3)},
+        **{f"input_projections.{i}.1": f"input_projections.{i}.norm" for i in range(3)},
+    }
     renamed = {}
     for name, parameter in mask2former.named_parameters():
         for old, new in names.items():
@@ -102,12 +135,15 @@ def test_decoder_equals_mask2formers_forward_and_backward(mask2former, height, w
 # ---- decoder ----
 
 
-@pytest.mark.parametrize("level_strides, mask_stride, encoder, steps", [
-    ((32, 16, 8), 4, [32, 16, 8], [4]),
-    ((8, 4, 2), 1, [32, 16, 8, 4], [2, 1]),
-    ((8, 16, 32), 8, [32, 16, 8], []),
-    ((32,), 4, [32], [16, 8, 4]),
-])
+@pytest.mark.parametrize(
+    "level_strides, mask_stride, encoder, steps",
+    [
+        ((32, 16, 8), 4, [32, 16, 8], [4]),
+        ((8, 4, 2), 1, [32, 16, 8, 4], [2, 1]),
+        ((8, 16, 32), 8, [32, 16, 8], []),
+        ((32,), 4, [32], [16, 8, 4]),
+    ],
+)
 def test_outputs_have_the_strides_asked_for_and_use_every_weight(level_strides, mask_stride, encoder, steps):
     decoder = randomize(make_decoder(level_strides=level_strides, mask_stride=mask_stride))
     assert (list(decoder.encoder_features), list(decoder.step_features)) == (encoder, steps)
@@ -164,8 +200,9 @@ def test_an_exported_decoder_gives_the_same():
 
 
 def test_config_builds_it_into_a_model(small_cfg):
-    cfg = small_cfg("MODEL.SEM_SEG_HEAD.NAME", "MSDeformAttnPixelDecoder",
-                    "MODEL.SEM_SEG_HEAD.TRANSFORMER_ENC_LAYERS", 2)
+    cfg = small_cfg(
+        "MODEL.SEM_SEG_HEAD.NAME", "MSDeformAttnPixelDecoder", "MODEL.SEM_SEG_HEAD.TRANSFORMER_ENC_LAYERS", 2
+    )
     decoder = build_sem_seg_head(cfg, SHAPES)
     assert isinstance(decoder, MSDeformAttnPixelDecoder) and len(decoder.encoder.layers) == 2
     attention, feed_forward = decoder.encoder.layers[0].attention, decoder.encoder.layers[0].feed_forward

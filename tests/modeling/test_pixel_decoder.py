@@ -1,12 +1,16 @@
 import pytest
 import torch
+from detectron2.layers import ShapeSpec
 from torch.nn import functional as F
 
-from detectron2.layers import ShapeSpec
 from transavs.modeling.pixel_decoder import FPNPixelDecoder
 
-SHAPES = {"res2": ShapeSpec(channels=3, stride=4), "res3": ShapeSpec(channels=4, stride=8),
-          "res4": ShapeSpec(channels=5, stride=16), "res5": ShapeSpec(channels=6, stride=32)}
+SHAPES = {
+    "res2": ShapeSpec(channels=3, stride=4),
+    "res3": ShapeSpec(channels=4, stride=8),
+    "res4": ShapeSpec(channels=5, stride=16),
+    "res5": ShapeSpec(channels=6, stride=32),
+}
 
 
 def make_decoder(level_strides=(32, 16, 8), mask_stride=4):

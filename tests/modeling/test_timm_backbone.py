@@ -1,4 +1,5 @@
 """Values come from timm's own untouched models and from torchvision's, which were written apart from timm's."""
+
 import copy
 import math
 import pickle
@@ -8,11 +9,11 @@ import pytest
 import timm
 import torch
 import torchvision
-from torch.nn import functional as F
-
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_backbone, build_model
 from detectron2.structures import BitMasks, Instances
+from torch.nn import functional as F
+
 from transavs.data.audio import EXAMPLE_SHAPE
 from transavs.modeling.backbone import TimmBackbone
 
@@ -38,14 +39,17 @@ def assert_same(found, expected, **tolerance):
 # ---- what comes out ----
 
 
-@pytest.mark.parametrize("name, channels", [
-    (SWIN, [96, 192, 384, 768]),
-    (PVT, [32, 64, 160, 256]),
-    (CONVNEXT, [40, 80, 160, 320]),
-    (RESNET, [64, 128, 256, 512]),
-    ("mobilenetv3_small_050", [8, 16, 24, 288]),  # has a feature at stride 2 as well
-    ("swinv2_tiny_window8_256", [96, 192, 384, 768]),
-])
+@pytest.mark.parametrize(
+    "name, channels",
+    [
+        (SWIN, [96, 192, 384, 768]),
+        (PVT, [32, 64, 160, 256]),
+        (CONVNEXT, [40, 80, 160, 320]),
+        (RESNET, [64, 128, 256, 512]),
+        ("mobilenetv3_small_050", [8, 16, 24, 288]),  # has a feature at stride 2 as well
+        ("swinv2_tiny_window8_256", [96, 192, 384, 768]),
+    ],
+)
 @torch.no_grad()
 def test_features_have_the_channels_and_strides_that_are_told(name, channels):
     backbone = TimmBackbone(model_name=name).eval()
@@ -59,11 +63,14 @@ def test_features_have_the_channels_and_strides_that_are_told(name, channels):
             assert features[key].shape == (1, shape.channels, *cells)
 
 
-@pytest.mark.parametrize("name, channels", [
-    ("swin_base_patch4_window7_224.ms_in22k", [128, 256, 512, 1024]),
-    ("swin_base_patch4_window12_384", [128, 256, 512, 1024]),
-    ("pvt_v2_b5", [64, 128, 320, 512]),
-])
+@pytest.mark.parametrize(
+    "name, channels",
+    [
+        ("swin_base_patch4_window7_224.ms_in22k", [128, 256, 512, 1024]),
+        ("swin_base_patch4_window12_384", [128, 256, 512, 1024]),
+        ("pvt_v2_b5", [64, 128, 320, 512]),
+    ],
+)
 @torch.no_grad()
 def test_the_published_sizes_build_and_run_at_avsbenchs_224(name, channels):
     backbone = TimmBackbone(model_name=name).eval()
@@ -237,8 +244,9 @@ def test_gradient_checkpointing_gives_the_same_gradients_and_saves_activations(n
 
 @pytest.mark.parametrize("name", [*FAMILIES, "mobilenetv3_small_050", "hrnet_w18_small"])
 def test_every_parameter_gets_a_gradient(name):
-    missing = [key for key, gradient in gradients(TimmBackbone(model_name=name, output_norm=True)).items()
-               if gradient is None]
+    missing = [
+        key for key, gradient in gradients(TimmBackbone(model_name=name, output_norm=True)).items() if gradient is None
+    ]
     assert missing == []  # the head and the last norm are gone
 
 
@@ -247,8 +255,13 @@ STAGES = {
     PVT: ["patch_embed.", "stages.0.", "stages.1.", "stages.2.", "stages.3."],
     CONVNEXT: ["stem.", "stages.0.", "stages.1.", "stages.2.", "stages.3."],
     RESNET: [("conv1.", "bn1."), "layer1.", "layer2.", "layer3.", "layer4."],
-    "mobilenetv3_small_050": [("conv_stem.", "bn1."), "blocks.0.", "blocks.1.", ("blocks.2.", "blocks.3."),
-                              ("blocks.4.", "blocks.5.")],
+    "mobilenetv3_small_050": [
+        ("conv_stem.", "bn1."),
+        "blocks.0.",
+        "blocks.1.",
+        ("blocks.2.", "blocks.3."),
+        ("blocks.4.", "blocks.5."),
+    ],
 }
 
 
@@ -269,8 +282,10 @@ def test_a_step_leaves_frozen_stages_as_they_were_batch_statistics_included(name
     prefixes = tuple(prefix for stage in STAGES[name][:3] for prefix in ([stage] if isinstance(stage, str) else stage))
     before = copy.deepcopy(backbone.model.state_dict())
     optimizer = torch.optim.SGD([p for p in backbone.parameters() if p.requires_grad], lr=0.1)
-    assert all((gradient is None) == key.removeprefix("model.").startswith(prefixes)
-               for key, gradient in gradients(backbone).items())
+    assert all(
+        (gradient is None) == key.removeprefix("model.").startswith(prefixes)
+        for key, gradient in gradients(backbone).items()
+    )
     optimizer.step()
     same = {key for key, value in backbone.model.state_dict().items() if torch.equal(value, before[key])}
     frozen = {key for key in before if key.startswith(prefixes) and not key.endswith("num_batches_tracked")}
@@ -311,16 +326,22 @@ def test_two_sources_of_weights_are_one_too_many():
 def test_pretrained_leaves_the_loading_to_timm(monkeypatch):
     asked = []
     create = timm.create_model
-    monkeypatch.setattr(timm, "create_model", lambda name, pretrained, **options: (
-        asked.append((name, pretrained)) or create(name, **options)))
+    monkeypatch.setattr(
+        timm,
+        "create_model",
+        lambda name, pretrained, **options: asked.append((name, pretrained)) or create(name, **options),
+    )
     TimmBackbone(model_name="resnet18.a1_in1k", pretrained=True)
     assert asked == [("resnet18.a1_in1k", True)]
 
 
-@pytest.mark.parametrize("name, close", [
-    ("swin_base_patch4_window7_244", "swin_base_patch4_window7_224"),
-    ("pvt_v2_b5.in22k", "pvt_v2_b5.in1k"),  # the tag is wrong
-])
+@pytest.mark.parametrize(
+    "name, close",
+    [
+        ("swin_base_patch4_window7_244", "swin_base_patch4_window7_224"),
+        ("pvt_v2_b5.in22k", "pvt_v2_b5.in1k"),  # the tag is wrong
+    ],
+)
 def test_an_unknown_name_is_reported_with_key_and_close_ones(name, close):
     with pytest.raises(ValueError, match=f"MODEL.TIMM.NAME is '{name}'.*close to it: .*{close}"):
         TimmBackbone(model_name=name)
@@ -338,11 +359,22 @@ def test_a_model_without_the_four_strides_is_refused(name, strides):
 
 def test_the_config_says_everything(small_cfg, make_timm, saved):
     whole = make_timm(SWIN)
-    backbone = build_backbone(small(
-        small_cfg, "MODEL.TIMM.WEIGHTS", saved(whole.state_dict()), "MODEL.TIMM.DROP_PATH_RATE", 0.2,
-        "MODEL.TIMM.OUTPUT_NORM", True, "MODEL.GRADIENT_CHECKPOINTING", True, "MODEL.BACKBONE.FREEZE_AT", 1,
-        name=SWIN,
-    ))
+    backbone = build_backbone(
+        small(
+            small_cfg,
+            "MODEL.TIMM.WEIGHTS",
+            saved(whole.state_dict()),
+            "MODEL.TIMM.DROP_PATH_RATE",
+            0.2,
+            "MODEL.TIMM.OUTPUT_NORM",
+            True,
+            "MODEL.GRADIENT_CHECKPOINTING",
+            True,
+            "MODEL.BACKBONE.FREEZE_AT",
+            1,
+            name=SWIN,
+        )
+    )
     assert isinstance(backbone, TimmBackbone) and list(backbone.norms) == NAMES
     assert torch.equal(backbone.model.layers[3].blocks[1].mlp.fc1.weight, whole.layers[3].blocks[1].mlp.fc1.weight)
     assert max(m.drop_prob for m in backbone.modules() if isinstance(m, timm.layers.DropPath)) == pytest.approx(0.2)
@@ -357,8 +389,14 @@ def test_the_model_takes_a_training_step(name, small_cfg):
     mask = torch.zeros(1, 70, 90, dtype=torch.bool)
     mask[:, 10:50, 10:50] = True
     target = Instances((70, 90), gt_classes=torch.zeros(1, dtype=torch.int64), gt_masks=BitMasks(mask))
-    clip = {"images": torch.randint(0, 256, (2, 3, 70, 90), dtype=torch.uint8), "frame_indices": torch.tensor([0, 4]),
-            "audio_log_mel": torch.randn(5, *EXAMPLE_SHAPE), "instances": [target] * 2, "height": 70, "width": 90}
+    clip = {
+        "images": torch.randint(0, 256, (2, 3, 70, 90), dtype=torch.uint8),
+        "frame_indices": torch.tensor([0, 4]),
+        "audio_log_mel": torch.randn(5, *EXAMPLE_SHAPE),
+        "instances": [target] * 2,
+        "height": 70,
+        "width": 90,
+    }
     parameters = dict(model.backbone.named_parameters())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     losses = model([clip])

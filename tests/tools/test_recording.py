@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-
 from detectron2.structures import Instances
 from recording import Recording
+
 from transavs.engine.predictor import FrameResult
 
 SIZE = (12, 16)
@@ -25,9 +25,12 @@ def results():
         sem_seg[0, 0, :4] = torch.tensor([0.0, 0.05, 0.3, 0.7])  # what lies on a threshold is not above it
         left = torch.arange(SIZE[1]) < 8
         found = Instances(
-            SIZE, pred_masks=torch.stack([left & (sem_seg[0] > LEAST), ~left & (sem_seg[0] > LEAST)]),
-            scores=torch.tensor([0.9, 0.6 + 0.1 * second]), pred_classes=torch.tensor([0, 0]),
-            query_index=torch.tensor([7, 31]), object_number=torch.tensor([0, 4]),
+            SIZE,
+            pred_masks=torch.stack([left & (sem_seg[0] > LEAST), ~left & (sem_seg[0] > LEAST)]),
+            scores=torch.tensor([0.9, 0.6 + 0.1 * second]),
+            pred_classes=torch.tensor([0, 0]),
+            query_index=torch.tensor([7, 31]),
+            object_number=torch.tensor([0, 4]),
         )
         yield FrameResult(float(second), frame, sem_seg, found)
 

@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 import torch
-from PIL import Image
-
 from detectron2.structures import Instances
+from PIL import Image
 from timeline import MAX_ROWS, THUMBNAIL, Timeline
+
 from transavs.engine.predictor import FrameResult
 
 SIZE = (40, 60)
@@ -17,9 +17,13 @@ def result(time, *objects):
     """A red frame; each object is (number, score, left column) of a square of 10 pixels."""
     masks = torch.zeros(len(objects), *SIZE, dtype=torch.bool)
     for mask, (_, _, left) in zip(masks, objects):
-        mask[10:20, left:left + 10] = True
-    found = Instances(SIZE, pred_masks=masks, scores=torch.tensor([score for _, score, _ in objects]),
-                      object_number=torch.tensor([number for number, _, _ in objects]))
+        mask[10:20, left : left + 10] = True
+    found = Instances(
+        SIZE,
+        pred_masks=masks,
+        scores=torch.tensor([score for _, score, _ in objects]),
+        object_number=torch.tensor([number for number, _, _ in objects]),
+    )
     frame = np.zeros((*SIZE, 3), np.uint8)
     frame[..., 0] = 200
     return FrameResult(time, frame, masks.any(0, keepdim=True).float(), found)
@@ -36,7 +40,10 @@ def test_a_cell_is_an_objects_second_and_its_mean_score():
         timeline.add(item)
     assert timeline.seconds_that_sound == 2
     assert sorted(cells(timeline.html())) == [
-        (0, "object 0, second 0: 80% sure"), (2, "object 0, second 2: 55% sure"), (2, "object 1, second 2: 60% sure")]
+        (0, "object 0, second 0: 80% sure"),
+        (2, "object 0, second 2: 55% sure"),
+        (2, "object 1, second 2: 60% sure"),
+    ]
 
 
 def test_objects_that_never_meet_share_a_row():

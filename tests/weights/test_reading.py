@@ -8,13 +8,16 @@ import safetensors.torch
 import torch
 from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler
+
 from transavs.weights.reading import WeightsError, read_state_dict
 
-STATE = OrderedDict({
-    "conv.weight": torch.arange(24.0).reshape(2, 3, 2, 2),
-    "norm.num_batches_tracked": torch.tensor(7),
-    "index": torch.arange(6).reshape(2, 3),
-})
+STATE = OrderedDict(
+    {
+        "conv.weight": torch.arange(24.0).reshape(2, 3, 2, 2),
+        "norm.num_batches_tracked": torch.tensor(7),
+        "index": torch.arange(6).reshape(2, 3),
+    }
+)
 ARRAYS = {name: value.numpy() for name, value in STATE.items()}
 
 
@@ -67,8 +70,10 @@ def test_detectron2s_pickles_of_arrays_are_read(tmp_path, protocol):
     content = {"model": ARRAYS, "__author__": "torchvision", "matching_heuristics": True}
     assert_read(dump(tmp_path / "R-50.pkl", content, protocol))
     assert_read(dump(tmp_path / "tensors.pkl", {"model": STATE}, protocol))
-    assert_read(dump(tmp_path / "scalars.pkl", {"mean": np.float64(0.25), "count": np.int64(3)}, protocol),
-                {"mean": torch.tensor(0.25, dtype=torch.float64), "count": torch.tensor(3)})
+    assert_read(
+        dump(tmp_path / "scalars.pkl", {"mean": np.float64(0.25), "count": np.int64(3)}, protocol),
+        {"mean": torch.tensor(0.25, dtype=torch.float64), "count": torch.tensor(3)},
+    )
 
 
 def test_pickles_of_numpy_1_and_of_python_2_are_read(tmp_path):
@@ -143,14 +148,17 @@ def test_arrays_of_objects_are_refused(tmp_path):
         read_state_dict(path)
 
 
-@pytest.mark.parametrize("content, held", [
-    ([1, 2], "holds a list, expected a dict of tensors"),
-    ({}, "holds an empty dict"),
-    (torch.zeros(3), "holds a Tensor"),
-    ({"epoch": 3, "weights": {"a": torch.zeros(1)}}, "holds a int at 'epoch', expected .* one under .*model"),
-    ({"model": {"a": torch.zeros(1), "b": "text"}}, "holds a str at 'b'"),
-    ({1: torch.zeros(1)}, "holds a Tensor at 1"),
-])
+@pytest.mark.parametrize(
+    "content, held",
+    [
+        ([1, 2], "holds a list, expected a dict of tensors"),
+        ({}, "holds an empty dict"),
+        (torch.zeros(3), "holds a Tensor"),
+        ({"epoch": 3, "weights": {"a": torch.zeros(1)}}, "holds a int at 'epoch', expected .* one under .*model"),
+        ({"model": {"a": torch.zeros(1), "b": "text"}}, "holds a str at 'b'"),
+        ({1: torch.zeros(1)}, "holds a Tensor at 1"),
+    ],
+)
 @pytest.mark.parametrize("name", ["a.pkl", "a.pth"])
 def test_files_of_something_else_tell_what_they_hold(tmp_path, name, content, held):
     path = (dump if name.endswith("pkl") else save)(tmp_path / name, content)

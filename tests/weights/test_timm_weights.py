@@ -1,8 +1,8 @@
 """Weights of timm's models in the forms and under the names they are published in; values are timm's own."""
+
 import re
 
 import pytest
-import safetensors.torch
 import timm
 import torch
 
@@ -11,10 +11,18 @@ from transavs.modeling.backbone import TimmBackbone, fit_state_dict
 SWIN, PVT, CONVNEXT, RESNET = "swin_tiny_patch4_window7_224", "pvt_v2_b0", "convnext_atto", "resnet18"
 
 
-@pytest.mark.parametrize("name, form", [
-    (SWIN, "headless"), (PVT, "checkpoint"), (PVT, "headless"), (CONVNEXT, "checkpoint"), (CONVNEXT, "headless"),
-    (RESNET, "safetensors"), (RESNET, "headless"),
-])
+@pytest.mark.parametrize(
+    "name, form",
+    [
+        (SWIN, "headless"),
+        (PVT, "checkpoint"),
+        (PVT, "headless"),
+        (CONVNEXT, "checkpoint"),
+        (CONVNEXT, "headless"),
+        (RESNET, "safetensors"),
+        (RESNET, "headless"),
+    ],
+)
 def test_weights_are_read_in_every_form_they_come_in(name, form, make_timm, saved):
     whole = make_timm(name, num_classes=7)
     state = whole.state_dict()
@@ -30,8 +38,10 @@ def test_weights_are_read_in_every_form_they_come_in(name, form, make_timm, save
 def test_the_names_of_swins_authors_are_read(make_timm):
     """They downsample at a stage's end, keep indices and masks as buffers, and have no `fc` in the head."""
     model = make_timm(SWIN)
-    published = {"layers.0.blocks.0.attn.relative_position_index": torch.zeros(49, 49),
-                 "layers.0.blocks.1.attn_mask": torch.zeros(64, 49, 49)}
+    published = {
+        "layers.0.blocks.0.attn.relative_position_index": torch.zeros(49, 49),
+        "layers.0.blocks.1.attn_mask": torch.zeros(64, 49, 49),
+    }
     for key, value in model.state_dict().items():
         key = re.sub(r"layers\.(\d)\.downsample", lambda part: f"layers.{int(part[1]) - 1}.downsample", key)
         published[key.replace("head.fc.", "head.")] = value
@@ -61,9 +71,15 @@ def test_weights_that_do_not_fit_are_reported_with_file_and_names(make_timm, sav
     total = len(TimmBackbone(model_name=RESNET).model.state_dict())
     with pytest.raises(ValueError) as error:
         TimmBackbone(model_name=RESNET, weights=saved(state, "other.pth"))
-    for part in ("MODEL.TIMM.WEIGHTS", "other.pth", RESNET, f"{total - 2} of its {total} weights fit",
-                 "1 missing: layer1.0.conv1.weight", "1 unexpected: layer1.0.conv9.weight",
-                 "1 of another shape: layer1.0.conv2.weight [64, 64, 1, 1] for [64, 64, 3, 3]"):
+    for part in (
+        "MODEL.TIMM.WEIGHTS",
+        "other.pth",
+        RESNET,
+        f"{total - 2} of its {total} weights fit",
+        "1 missing: layer1.0.conv1.weight",
+        "1 unexpected: layer1.0.conv9.weight",
+        "1 of another shape: layer1.0.conv2.weight [64, 64, 1, 1] for [64, 64, 3, 3]",
+    ):
         assert part in str(error.value)
 
 

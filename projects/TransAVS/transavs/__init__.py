@@ -2,6 +2,7 @@
 
 Importing this registers the model, its parts and the datasets with Detectron2.
 """
+
 from . import data, modeling
 from .config import add_transavs_config
 from .data.avsbench import register_avs_dataset

@@ -1,4 +1,5 @@
 """Where the audio queries look: the weights of the decoder's cross-attentions (eq. 6), taken while a model runs."""
+
 import contextlib
 from dataclasses import dataclass, field
 
@@ -56,7 +57,9 @@ def record_attention(model):
     Raises:
         ValueError: the model's decoder has no `DecoderLayer`.
     """
-    cross_attentions = [module.cross_attention for module in model.decoder.modules() if isinstance(module, DecoderLayer)]
+    cross_attentions = [
+        module.cross_attention for module in model.decoder.modules() if isinstance(module, DecoderLayer)
+    ]
     if not cross_attentions:
         raise ValueError(f"{type(model.decoder).__name__} has no DecoderLayer, whose cross-attention could be recorded")
     record, sizes = AttentionRecord(), []

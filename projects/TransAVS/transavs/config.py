@@ -1,4 +1,5 @@
 """Every config key that TransAVS adds to Detectron2's, with its default, unit and source."""
+
 from detectron2.config import CfgNode as CN
 from detectron2.config import get_cfg
 

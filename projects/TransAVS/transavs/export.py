@@ -1,4 +1,5 @@
 """The model as one graph of tensors, from frames and sound to the map, for programs without Python or this package."""
+
 import logging
 import warnings
 
@@ -96,8 +97,16 @@ def export_onnx(segmenter, images, audio_log_mel, path):
     logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it warns of each constant that it leaves as it is
     frames = torch.export.Dim("frames", min=1, max=len(audio_log_mel))
     torch.onnx.export(
-        segmenter, (images.float(), audio_log_mel), path, dynamo=True, opset_version=ONNX_OPSET, external_data=False,
-        input_names=list(INPUT_NAMES), output_names=[OUTPUT_NAME], dynamic_shapes=({0: frames}, {}), verbose=False,
+        segmenter,
+        (images.float(), audio_log_mel),
+        path,
+        dynamo=True,
+        opset_version=ONNX_OPSET,
+        external_data=False,
+        input_names=list(INPUT_NAMES),
+        output_names=[OUTPUT_NAME],
+        dynamic_shapes=({0: frames}, {}),
+        verbose=False,
     )
 
 

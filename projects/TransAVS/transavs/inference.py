@@ -1,4 +1,5 @@
 """From queries to a map of what sounds (eq. 14, 15)."""
+
 import math
 
 import torch

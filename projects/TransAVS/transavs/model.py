@@ -1,15 +1,15 @@
 """The meta-architecture: the paper's Fig. 2, top to bottom."""
+
 import logging
 
 import torch
-from torch import nn
-from torch.nn import functional as F
-
 from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone, build_sem_seg_head
 from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage, has_event_storage
 from detectron2.utils.logger import log_first_n
+from torch import nn
+from torch.nn import functional as F
 
 from .data.audio import EXAMPLE_SHAPE, SILENCE
 from .inference import segment_frame
@@ -29,9 +29,26 @@ class TransAVS(nn.Module):
     """
 
     @configurable
-    def __init__(self, *, backbone, pixel_decoder, audio_backbone, audio_query_encoder, decoder, mask_head, criterion,
-                 num_frames, pixel_mean, pixel_std, deep_supervision, aqdl_confidence, aqml_confidence,
-                 threshold_step_iters, mask_threshold, gradient_checkpointing=False):
+    def __init__(
+        self,
+        *,
+        backbone,
+        pixel_decoder,
+        audio_backbone,
+        audio_query_encoder,
+        decoder,
+        mask_head,
+        criterion,
+        num_frames,
+        pixel_mean,
+        pixel_std,
+        deep_supervision,
+        aqdl_confidence,
+        aqml_confidence,
+        threshold_step_iters,
+        mask_threshold,
+        gradient_checkpointing=False,
+    ):
         """
         Args:
             backbone (Backbone): frames to visual features.
@@ -199,9 +216,9 @@ class TransAVS(nn.Module):
         if spectrograms:
             computed = self.audio_backbone(torch.cat(spectrograms).to(self.device))
             computed = iter(computed.unflatten(0, (len(spectrograms), self.num_frames)))
-        return torch.stack([
-            clip["audio_embedding"].to(self.device) if "audio_embedding" in clip else next(computed) for clip in clips
-        ])
+        return torch.stack(
+            [clip["audio_embedding"].to(self.device) if "audio_embedding" in clip else next(computed) for clip in clips]
+        )
 
     def _losses(self, fused, projected, audio_queries, clips, size):
         iteration = get_event_storage().iter if has_event_storage() else 0
@@ -238,14 +255,19 @@ class TransAVS(nn.Module):
                 soft_map, fields = segment_frame(
                     class_logits[frame],
                     lambda queries: mask_logits(fused[frame, queries], projected[frame]),
-                    frames.image_sizes[frame], output_size, padded_size, self.mask_threshold,
+                    frames.image_sizes[frame],
+                    output_size,
+                    padded_size,
+                    self.mask_threshold,
                 )
                 maps.append(soft_map)
                 instances.append(Instances(output_size, **fields))
             number += len(clip["images"])
             single = "image" in given
-            results.append({
-                "sem_seg": maps[0] if single else torch.stack(maps),
-                "instances": instances[0] if single else instances,
-            })
+            results.append(
+                {
+                    "sem_seg": maps[0] if single else torch.stack(maps),
+                    "instances": instances[0] if single else instances,
+                }
+            )
         return results

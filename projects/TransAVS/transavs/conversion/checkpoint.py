@@ -1,4 +1,5 @@
 """Published weights of parts of the model into one checkpoint of it, with a report of what fits and what does not."""
+
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -24,8 +25,10 @@ KEYS_OF_NAMES = [
 KEYS_OF_SHAPES = [
     (r"decoder\.layers\.\d+\.feed_forward\.map\.0\.bias", "MODEL.TRANSAVS.DIM_FEEDFORWARD"),
     (r"decoder\.layers\.\d+\.feed_forward\.norm\.bias", "MODEL.TRANSAVS.HIDDEN_DIM"),
-    (r"pixel_decoder\.encoder\.layers\.\d+\.feed_forward\.map\.0\.bias",
-     "MODEL.SEM_SEG_HEAD.TRANSFORMER_DIM_FEEDFORWARD"),
+    (
+        r"pixel_decoder\.encoder\.layers\.\d+\.feed_forward\.map\.0\.bias",
+        "MODEL.SEM_SEG_HEAD.TRANSFORMER_DIM_FEEDFORWARD",
+    ),
     (r"pixel_decoder\.encoder\.layers\.\d+\.norm\.bias", "MODEL.SEM_SEG_HEAD.CONVS_DIM"),
 ]
 
@@ -120,8 +123,11 @@ def convert(path, model):
         comparison=comparison,
         parts={part: (counts[part], total) for part, total in totals.items()},
         left_out=left_out,
-        adapted=[name for name, value in comparison.matched.items()
-                 if name.startswith("backbone.") and id(value) not in given],
+        adapted=[
+            name
+            for name, value in comparison.matched.items()
+            if name.startswith("backbone.") and id(value) not in given
+        ],
     )
 
 

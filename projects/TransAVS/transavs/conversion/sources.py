@@ -2,6 +2,7 @@
 
 A table of names is a list of (pattern, replacement), applied from the first to the last to every name.
 """
+
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Source:
 
 def renamed(state_dict, table, prefix=""):
     """The same weights; `prefix` comes before every new name."""
+
     def rename(name):
         for pattern, replacement in table:
             name = re.sub(pattern, replacement, name)
@@ -46,6 +48,7 @@ def renamed(state_dict, table, prefix=""):
 
 def backbone_names(to_timm=(), to_detectron2=()):
     """`Source.rename` of a backbone's weights: by one table for a timm model, by another for Detectron2's ResNet."""
+
     def rename(state_dict, model):
         if isinstance(model.backbone, TimmBackbone):
             fitted = fit_state_dict(renamed(state_dict, to_timm), model.backbone.model)

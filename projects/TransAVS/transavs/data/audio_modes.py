@@ -3,6 +3,7 @@
 Silence, noise and sounds from off the screen are the negative sounds of Li et al., "Do Audio-Visual Segmentation Models
 Truly Segment Sounding Objects?" (arXiv 2502.00358): nothing in the picture makes them, so nothing is to be segmented.
 """
+
 import random
 
 AUDIO_MODES = ("original", "silence", "noise", "shuffled", "offscreen")

@@ -149,8 +149,7 @@ class AVSDatasetMapper:
         transform = self.augmentations(first)  # one draw for the whole clip
         frames = [first.image] + [transform.apply_image(frame) for frame in frames[1:]]
         masks = [
-            None if mask is None else transform.apply_segmentation(mask.astype(np.uint8)).astype(bool)
-            for mask in masks
+            None if mask is None else transform.apply_segmentation(mask.astype(np.uint8)).astype(bool) for mask in masks
         ]
         return frames, masks
 

@@ -1,4 +1,5 @@
 """Segments what sounds in a video, from its file or from arrays."""
+
 import itertools
 import logging
 import os
@@ -6,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import MetadataCatalog
 from detectron2.data.transforms import AugInput, AugmentationList, ResizeShortestEdge
@@ -179,13 +179,17 @@ class AVSPredictor:
             inside = [number for number, second in enumerate(seconds) if start in windows.starts_of(second)]
             if not inside:
                 continue
-            output = self.model([{
-                "images": torch.stack([images[number] for number in inside]),
-                "audio_embedding": features[start],
-                "frame_indices": torch.tensor([seconds[number] - start for number in inside]),
-                "height": height,
-                "width": width,
-            }])[0]
+            output = self.model(
+                [
+                    {
+                        "images": torch.stack([images[number] for number in inside]),
+                        "audio_embedding": features[start],
+                        "frame_indices": torch.tensor([seconds[number] - start for number in inside]),
+                        "height": height,
+                        "width": width,
+                    }
+                ]
+            )[0]
             for number, soft_map, found in zip(inside, output["sem_seg"].cpu(), output["instances"]):
                 weight = windows.weight(seconds[number] - start)
                 maps[number] = maps[number] + weight * soft_map
@@ -237,7 +241,8 @@ class _Windows:
         num_seconds = max(self.num_seconds, second + 1)
         first = max(0, -(-(second - self.length + 1) // self.step) * self.step)
         return [
-            start for start in range(first, second + 1, self.step)
+            start
+            for start in range(first, second + 1, self.step)
             if start == 0 or start - self.step + self.length < num_seconds  # the window before does not reach the end
         ]
 
@@ -277,6 +282,6 @@ class _SlidingSound:
             while self._first + len(self._kept[0]) <= begin and len(self._kept) > 1:
                 dropped = len(self._kept.pop(0))
                 self._first, held = self._first + dropped, held - dropped
-        samples = np.concatenate(self._kept)[max(0, begin - self._first):end - self._first] if self._kept else ()
+        samples = np.concatenate(self._kept)[max(0, begin - self._first) : end - self._first] if self._kept else ()
         # A rest too short to make a sample at the rate that the model hears is silence.
         return (samples if len(samples) * SAMPLE_RATE >= self._rate and len(samples) else None), self._rate

@@ -1,4 +1,5 @@
 """Which mask of a frame is which object of the frames before."""
+
 import cv2
 import numpy as np
 import torch
@@ -42,7 +43,8 @@ class ObjectTracker:
         """Returns: dict of masks' indices to the numbers of objects seen before; the best pairs come first."""
         pairs = [
             (_iou(grid, seen), number, index)
-            for index, grid in enumerate(grids) for number, (_, seen) in self._seen.items()
+            for index, grid in enumerate(grids)
+            for number, (_, seen) in self._seen.items()
         ]
         numbers = {}
         for overlap, number, index in sorted(pairs, key=lambda pair: (-pair[0], pair[1:])):
@@ -53,7 +55,9 @@ class ObjectTracker:
 
 def _on_grid(mask):
     """A mask on the grid: int32 [GRID, GRID], of each cell the covered share of 255."""
-    return cv2.resize(mask.astype(np.uint8) * np.uint8(255), (GRID, GRID), interpolation=cv2.INTER_AREA).astype(np.int32)
+    return cv2.resize(mask.astype(np.uint8) * np.uint8(255), (GRID, GRID), interpolation=cv2.INTER_AREA).astype(
+        np.int32
+    )
 
 
 def _iou(first, second):

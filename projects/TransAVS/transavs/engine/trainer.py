@@ -1,11 +1,10 @@
 """Training and evaluation by Detectron2's DefaultTrainer, with what TransAVS does differently in its hooks."""
+
 import logging
 from collections import OrderedDict
 from pathlib import Path
 
 import torch
-from fvcore.common.param_scheduler import PolynomialDecayParamScheduler
-
 from detectron2.data import (
     DatasetCatalog,
     MetadataCatalog,
@@ -18,6 +17,7 @@ from detectron2.evaluation import inference_on_dataset
 from detectron2.solver import LRMultiplier, WarmupParamScheduler, get_default_optimizer_params
 from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
+from fvcore.common.param_scheduler import PolynomialDecayParamScheduler
 
 from ..data.audio_modes import replace_audio
 from ..data.mapper import AVSDatasetMapper
@@ -51,7 +51,8 @@ class AVSTrainer(DefaultTrainer):
         if audio.FREEZE and not audio.WEIGHTS and torch.equal(parameter, before):
             logging.getLogger(__name__).warning(
                 "MODEL.AUDIO_BACKBONE.FREEZE is on, but neither MODEL.AUDIO_BACKBONE.WEIGHTS nor MODEL.WEIGHTS has weights "
-                "for it: %s HAS RANDOM WEIGHTS THAT WILL NEVER TRAIN. Give weights or set FREEZE to False.", audio.NAME
+                "for it: %s HAS RANDOM WEIGHTS THAT WILL NEVER TRAIN. Give weights or set FREEZE to False.",
+                audio.NAME,
             )
 
     @classmethod
@@ -136,7 +137,9 @@ class AVSTrainer(DefaultTrainer):
         if comm.is_main_process():
             metric = "avs/mJ" if len(validation) == 1 else f"{validation[0]}/avs/mJ"
             evaluation.append(
-                hooks.BestCheckpointer(self.cfg.TEST.EVAL_PERIOD, self.checkpointer, metric, file_prefix=BEST_CHECKPOINT)
+                hooks.BestCheckpointer(
+                    self.cfg.TEST.EVAL_PERIOD, self.checkpointer, metric, file_prefix=BEST_CHECKPOINT
+                )
             )
         # Before the writers, which stand last, so that the scores are written.
         position = next((i for i, hook in enumerate(kept) if isinstance(hook, hooks.PeriodicWriter)), len(kept))
@@ -192,7 +195,9 @@ def _known(names, key):
     """`names`, once it is sure that the config's `key` names at least one dataset and registered ones only."""
     unknown = [name for name in names if name not in DatasetCatalog]
     if unknown or not names:
-        registered = [name for name in DatasetCatalog.list() if MetadataCatalog.get(name).get("evaluator_type") == "avs"]
+        registered = [
+            name for name in DatasetCatalog.list() if MetadataCatalog.get(name).get("evaluator_type") == "avs"
+        ]
         found = ", ".join(unknown) + " not registered" if unknown else "no dataset"
         raise KeyError(f"{key}: {found}; expected some of: {', '.join(sorted(registered))}")
     return list(names)

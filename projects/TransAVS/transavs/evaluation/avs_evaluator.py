@@ -1,4 +1,5 @@
 """The evaluator of audio-visual segmentation: mJ and mF of a dataset, in Detectron2's manner."""
+
 import itertools
 import json
 import logging
@@ -37,7 +38,9 @@ class AVSEvaluator(DatasetEvaluator):
         distributed (bool): gather the clips of all processes; False scores this process's alone.
     """
 
-    def __init__(self, dataset_name, output_dir=None, threshold=0.5, beta_squared=0.3, own_audio=True, distributed=True):
+    def __init__(
+        self, dataset_name, output_dir=None, threshold=0.5, beta_squared=0.3, own_audio=True, distributed=True
+    ):
         self.dataset_name = dataset_name
         self.output_dir = output_dir
         self.threshold = threshold
@@ -96,7 +99,11 @@ class AVSEvaluator(DatasetEvaluator):
         masks, annotated = _read_masks(clip, frame_indices, probabilities.shape[-2:])
         try:
             scores = metrics.clip_scores(
-                probabilities[annotated], masks.to(probabilities.device), self.threshold, self.beta_squared, self.own_audio
+                probabilities[annotated],
+                masks.to(probabilities.device),
+                self.threshold,
+                self.beta_squared,
+                self.own_audio,
             )
         except ValueError as error:
             raise ValueError(f"clip {clip['video_id']}: {error}") from error
@@ -218,7 +225,9 @@ def _read_masks(clip, frame_indices, size):
         masks.append(torch.from_numpy(np.ascontiguousarray(mask)))
         annotated.append(position)
     if not masks:
-        raise AVSDatasetError(f"clip {clip['video_id']}: none of the frames {frame_indices} has a mask to score against")
+        raise AVSDatasetError(
+            f"clip {clip['video_id']}: none of the frames {frame_indices} has a mask to score against"
+        )
     return torch.stack(masks), annotated
 
 

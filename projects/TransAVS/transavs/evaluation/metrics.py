@@ -6,6 +6,7 @@ give the dataset's (`summarize`). A clip is scored alone, and the sums over clip
 that no result depends on batch size, on the order of the clips or on the number of processes. Every score is a fraction
 in [0, 1]. docs/METRICS.md compares these definitions with other code bases'.
 """
+
 import math
 
 import torch
@@ -207,7 +208,9 @@ def summarize(clips):
     """
     thresholds = {clip["threshold"] for clip in clips}
     if len(thresholds) != 1:
-        raise ValueError(f"summarize needs clips scored at one threshold, got {len(clips)} clips at {sorted(thresholds)}")
+        raise ValueError(
+            f"summarize needs clips scored at one threshold, got {len(clips)} clips at {sorted(thresholds)}"
+        )
     return {
         "mJ": mean_jaccard(clips),
         "mF": f_clip(clips),

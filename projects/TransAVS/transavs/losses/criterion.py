@@ -1,9 +1,9 @@
 """The training objective (eq. 13): supervised losses on matched queries, AQDL and AQML on confident ones."""
+
 import torch
+from detectron2.utils import comm
 from torch import nn
 from torch.nn import functional as F
-
-from detectron2.utils import comm
 
 from .query_losses import audio_query_distance_loss, audio_query_mask_loss
 from .supervised_losses import dice_loss, mask_bce_loss, softmax_focal_loss
@@ -16,8 +16,22 @@ class Criterion(nn.Module):
     with a gradient graph; the matching itself sees all of them, without one.
     """
 
-    def __init__(self, *, num_classes, dim, matcher, mask_logits, aqdl_weight, aqml_weight, class_weight, dice_weight,
-                 mask_weight=0.0, focal_gamma=2.0, no_object_weight=0.1, aqdl_distance_threshold=1.0):
+    def __init__(
+        self,
+        *,
+        num_classes,
+        dim,
+        matcher,
+        mask_logits,
+        aqdl_weight,
+        aqml_weight,
+        class_weight,
+        dice_weight,
+        mask_weight=0.0,
+        focal_gamma=2.0,
+        no_object_weight=0.1,
+        aqdl_distance_threshold=1.0,
+    ):
         """
         Args:
             num_classes (int): classes that sound; the no-object class is the one after them.

@@ -1,4 +1,5 @@
 """Which query answers for which object: Hungarian matching, as in DETR."""
+
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch.nn import functional as F

@@ -3,6 +3,7 @@
 Who is confident is the criterion's choice: the functions take the members of S1 or S2 alone. A set with fewer than two
 members has no pair and costs exactly 0, still connected to its input, so that every parameter gets a gradient.
 """
+
 import torch
 
 MIN_SQUARED_DISTANCE = 1e-2  # eq. 10 has a pole where two queries meet; this bounds a pair's penalty by 100

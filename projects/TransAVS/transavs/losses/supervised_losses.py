@@ -1,4 +1,5 @@
 """The supervised losses: focal classification and dice (sec. 2.3); pixel-wise BCE beside them is not the paper's."""
+
 from torch.nn import functional as F
 
 

@@ -1,2 +1,3 @@
 """The parts of the model. Importing this registers them."""
+
 from . import audio, audio_query, backbone, pixel_decoder

@@ -1,9 +1,9 @@
 """Gradient checkpointing (Chen et al., arXiv 1604.06174): less memory for more time."""
+
 import functools
 
-from torch.utils.checkpoint import checkpoint
-
 from detectron2.layers import CNNBlockBase
+from torch.utils.checkpoint import checkpoint
 
 from .audio_query.decoder import DecoderLayer
 from .layers import AttentionLayer, FeedForwardLayer

@@ -1,4 +1,5 @@
 """The inner parts of the encoder's and the decoder's layers: post-norm, as in DETR."""
+
 import math
 
 import torch

@@ -1,4 +1,5 @@
 """From the fused queries to masks (eq. 7) and to the probability of sounding (eq. 8)."""
+
 import math
 
 from torch import nn
@@ -20,7 +21,9 @@ class MaskHead(nn.Module):
         self.classifier = nn.Linear(dim, num_classes + 1)  # g
         self.mask_projection = nn.Conv2d(visual_dim, dim, 1)  # W2
         nn.init.zeros_(self.classifier.bias)
-        nn.init.constant_(self.classifier.bias[-1:], math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY * num_classes))
+        nn.init.constant_(
+            self.classifier.bias[-1:], math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY * num_classes)
+        )
         # A query's entries are of size 1 and there are d of them: this keeps first mask logits of size 1 as well.
         nn.init.normal_(self.mask_projection.weight, std=1 / math.sqrt(dim * visual_dim))
         nn.init.zeros_(self.mask_projection.bias)

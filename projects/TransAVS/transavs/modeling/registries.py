@@ -1,4 +1,5 @@
 """The registries of TransAVS's own parts, and the one way to build from them."""
+
 from detectron2.utils.registry import Registry
 
 AUDIO_QUERY_ENCODER_REGISTRY = Registry("AUDIO_QUERY_ENCODER")

@@ -3,6 +3,7 @@
 Time 0 of a video is where its pictures or its sound begin, whichever is first, so that the two stay together. Files are
 decoded as they are read: memory does not grow with their length.
 """
+
 import itertools
 import logging
 import math
@@ -19,8 +20,10 @@ SOURCE_RATE = "source"  # in place of a frame rate: every frame of the video, at
 VIDEO_SUFFIXES = (".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ogv", ".ts", ".webm", ".wmv")
 # Read as FFmpeg names them; a playlist is not among them, since it could name any other file of the machine. Pictures
 # and sounds are, for a better message.
-FORMATS = ("mov,matroska,avi,flv,mpeg,mpegts,asf,ogg,gif,mxf,nut,ivf,dv,rm,mpegvideo,h264,hevc,mjpeg,yuv4mpegpipe,"
-           "wav,mp3,flac,aac,tty,image2,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe")
+FORMATS = (
+    "mov,matroska,avi,flv,mpeg,mpegts,asf,ogg,gif,mxf,nut,ivf,dv,rm,mpegvideo,h264,hevc,mjpeg,yuv4mpegpipe,"
+    "wav,mp3,flac,aac,tty,image2,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"
+)
 MIN_SIDE = 16  # pixels; what is smaller shows nothing, and is no whole block of H.264
 MIN_SHARE_FOUND = 0.9  # of the pictures' length that the file declares; with less of it there, the file was cut off
 MAX_DRIFT_SECONDS = 0.1  # between the sound's timestamps and its samples: more is a gap, and filled with silence
@@ -103,7 +106,7 @@ class VideoReader:
             if not written or abs(ahead) > MAX_DRIFT_SECONDS * self.audio_rate:
                 for start in range(0, ahead, BLOCK_SAMPLES):
                     yield np.zeros(min(BLOCK_SAMPLES, ahead - start), np.float32)
-                samples = samples[max(0, -ahead):]
+                samples = samples[max(0, -ahead) :]
                 written += max(0, ahead)
             written += len(samples)
             yield samples

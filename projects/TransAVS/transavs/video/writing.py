@@ -1,4 +1,5 @@
 """Video files written, by PyAV, pictures and sound as they come."""
+
 import math
 import os
 from contextlib import contextmanager, suppress
@@ -159,7 +160,7 @@ def _sound_of(audio):
     elif audio is not None:
         waveform, rate = audio
         for start in range(0, len(waveform), BLOCK_SAMPLES):
-            block = np.ascontiguousarray(waveform[None, start:start + BLOCK_SAMPLES], dtype=np.float32)
+            block = np.ascontiguousarray(waveform[None, start : start + BLOCK_SAMPLES], dtype=np.float32)
             frame = av.AudioFrame.from_ndarray(block, format="flt", layout="mono")
             frame.sample_rate = rate
             yield Fraction(start, rate), frame

@@ -3,11 +3,19 @@
 Everything is drawn on images and on matplotlib figures of its own; no global state (pyplot) is touched, so that it works
 without a display and inside other programs.
 """
+
 from .attention import attention_figure
 from .canvas import FORMATS, draw_waveform, figure_to_array, save_figure
 from .clips import ClipPicture, clip_figure, qualitative_figure, results_sheet
 from .inputs import frames_of, input_figure
 from .masks import (
-    GROUND_TRUTH_COLOR, PREDICTION_COLOR, RIM_COLOR, draw_heat, draw_instances, inner_border, instance_color, overlay
+    GROUND_TRUTH_COLOR,
+    PREDICTION_COLOR,
+    RIM_COLOR,
+    draw_heat,
+    draw_instances,
+    inner_border,
+    instance_color,
+    overlay,
 )
 from .objects import draw_objects

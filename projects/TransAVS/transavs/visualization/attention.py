@@ -1,4 +1,5 @@
 """Where the winning audio queries look."""
+
 import cv2
 import numpy as np
 import torch
@@ -28,8 +29,10 @@ def attention_figure(frames, instances, attention, title="", cell=144):
     queries, size = winning_queries(instances)[:MAX_QUERIES], frames.shape[1:3]
     small = [resize(np.ascontiguousarray(frame), cell) for frame in frames]
     instances = [_resized(found, small[0].shape[:2]) for found in instances]
-    rows = [("frame", "", small),
-            ("instances", "", [draw_instances(frame, found, scale=1) for frame, found in zip(small, instances)])]
+    rows = [
+        ("frame", "", small),
+        ("instances", "", [draw_instances(frame, found, scale=1) for frame, found in zip(small, instances)]),
+    ]
     for query in queries:
         maps = attention.over_frames(query, size)
         for layer in _last_round(attention):
@@ -42,7 +45,7 @@ def attention_figure(frames, instances, attention, title="", cell=144):
 def _last_round(attention):
     """Indices of the last layers that see each scale once."""
     scales = {maps.shape[-2:] for maps in attention.layers}
-    return range(len(attention.layers))[-len(scales):]
+    return range(len(attention.layers))[-len(scales) :]
 
 
 def _stack(rows, cell, title, note):

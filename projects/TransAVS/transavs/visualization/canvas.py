@@ -1,4 +1,5 @@
 """Figures laid out in pixels: images, texts and waveforms at their places; and how they are saved."""
+
 import cv2
 import matplotlib
 import numpy as np
@@ -55,7 +56,9 @@ def axes_at(figure, box):
     """Axes at a box (x, y, width, height) in pixels, y downwards from the top."""
     x, y, width, height = box
     total_width, total_height = figure.get_size_inches() * DPI
-    return figure.add_axes([x / total_width, 1 - (y + height) / total_height, width / total_width, height / total_height])
+    return figure.add_axes(
+        [x / total_width, 1 - (y + height) / total_height, width / total_width, height / total_height]
+    )
 
 
 def show(figure, image, x, y, detail=1):

@@ -1,4 +1,5 @@
 """Results: one clip at its full length, some clips side by side as in the paper, many clips on a sheet."""
+
 from dataclasses import dataclass
 
 import cv2

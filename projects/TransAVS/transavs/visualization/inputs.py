@@ -1,4 +1,5 @@
 """What the model receives of a clip: frames, masks and log-mel, after all augmentation."""
+
 import numpy as np
 
 from ..data.audio import SILENCE
@@ -60,8 +61,15 @@ def _show_log_mel(figure, log_mel, boxes):
     highest = max(float(log_mel.max()), SILENCE + 1)
     for example, box in zip(log_mel, boxes):
         axes = axes_at(figure, box)
-        axes.imshow(example[0].T, origin="lower", aspect="auto", interpolation="none", cmap=SOUND_MAP, vmin=SILENCE,
-                    vmax=highest)
+        axes.imshow(
+            example[0].T,
+            origin="lower",
+            aspect="auto",
+            interpolation="none",
+            cmap=SOUND_MAP,
+            vmin=SILENCE,
+            vmax=highest,
+        )
         axes.axis("off")
 
 

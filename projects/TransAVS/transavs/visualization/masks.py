@@ -1,4 +1,5 @@
 """Masks, instances and heat over a frame."""
+
 import cv2
 import numpy as np
 from detectron2.utils.visualizer import Visualizer
@@ -9,7 +10,13 @@ GROUND_TRUTH_COLOR = (0, 150, 255)
 RIM_COLOR = (255, 255, 255)
 # Of a frame's instances, by their query: after Okabe and Ito, told apart by colour-blind readers.
 INSTANCE_COLORS = (
-    PREDICTION_COLOR, (86, 180, 233), (0, 158, 115), (240, 228, 66), (204, 121, 167), (0, 114, 178), (213, 94, 0)
+    PREDICTION_COLOR,
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (204, 121, 167),
+    (0, 114, 178),
+    (213, 94, 0),
 )
 MASK_OPACITY = 0.5
 HEAT_MAP = "inferno"
@@ -82,7 +89,9 @@ def draw_instances(frame, instances, metadata=None, scale=None, opacity=MASK_OPA
     visualizer = Visualizer(frame, metadata, scale=scale)
     for index in np.argsort(-masks.sum((1, 2)), kind="stable"):  # the small ones on top
         query = int(instances.query_index[index]) if instances.has("query_index") else int(index)
-        _draw_instance(visualizer, masks[index], instance_color(query), _label(instances[int(index)], metadata), opacity)
+        _draw_instance(
+            visualizer, masks[index], instance_color(query), _label(instances[int(index)], metadata), opacity
+        )
     return visualizer.output.get_image()
 
 
@@ -131,7 +140,7 @@ def line_width(shape):
 
 
 def _label(instance, metadata):
-    """"87%", or "guitar 87%" where there are several classes with names."""
+    """ "87%", or "guitar 87%" where there are several classes with names."""
     names = metadata.get("thing_classes", []) if metadata is not None else []
     name = f"{names[int(instance.pred_classes)]} " if len(names) > 1 and instance.has("pred_classes") else ""
     return f"{name}{100 * float(instance.scores):.0f}%"

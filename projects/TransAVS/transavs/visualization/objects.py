@@ -1,4 +1,5 @@
 """What sounds in a video: each object in its own colour, with its score."""
+
 import cv2
 import numpy as np
 

@@ -1,4 +1,5 @@
 """Loading a whole part's weights, and telling in one line why they do not fit."""
+
 from dataclasses import dataclass
 
 import torch

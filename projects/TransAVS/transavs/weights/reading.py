@@ -1,4 +1,5 @@
 """Reading weights in any form they are published in, without running what a file may carry."""
+
 import os
 import re
 import zipfile
@@ -6,10 +7,9 @@ import zipfile
 import numpy as np
 import safetensors.torch
 import torch
-
 from detectron2.utils.file_io import PathManager
 
-from ..data.safe_pickle import UnsafePickleError, TensorUnpickler
+from ..data.safe_pickle import TensorUnpickler, UnsafePickleError
 
 # Under which a state dict may lie in a checkpoint; the first that is there counts. "ema" is a running average of the
 # weights, which timm prefers too.
@@ -130,11 +130,15 @@ class _WeightsUnpickler(TensorUnpickler):
         **TensorUnpickler.ALLOWED,
         ("numpy", "ndarray"): None,  # only an argument, of `_reconstruct`
         ("numpy", "dtype"): _dtype,
-        **{(f"numpy.{core}.{module}", name): function
-           for core in ("core", "_core")  # of numpy 1 and 2
-           for module, name, function in (("multiarray", "_reconstruct", _empty_array),
-                                          ("multiarray", "scalar", _scalar),
-                                          ("numeric", "_frombuffer", _array_from_buffer))},
+        **{
+            (f"numpy.{core}.{module}", name): function
+            for core in ("core", "_core")  # of numpy 1 and 2
+            for module, name, function in (
+                ("multiarray", "_reconstruct", _empty_array),
+                ("multiarray", "scalar", _scalar),
+                ("numeric", "_frombuffer", _array_from_buffer),
+            )
+        },
     }
 
     def find_class(self, module, name):

@@ -1,8 +1,8 @@
 """The audio queries look at the frame: cross-attention to three scales, in turn (eq. 4-6)."""
-import torch
-from torch import nn
 
+import torch
 from detectron2.config import configurable
+from torch import nn
 
 from ..layers import AttentionLayer, FeedForwardLayer, sine_positions
 from ..registries import AUDIO_VISUAL_DECODER_REGISTRY, registered
@@ -35,8 +35,9 @@ class AudioVisualDecoder(nn.Module):
     """N2 layers; layer l = 1, 2, ... attends to scale (l mod 3) + 1 of f1, f2, f3 (eq. 4)."""
 
     @configurable
-    def __init__(self, visual_dim, *, num_levels, num_queries, dim, num_layers, num_heads, feedforward_dim,
-                 dropout=0.0):
+    def __init__(
+        self, visual_dim, *, num_levels, num_queries, dim, num_layers, num_heads, feedforward_dim, dropout=0.0
+    ):
         """
         Args:
             visual_dim (int): channels of the visual features.
@@ -54,9 +55,7 @@ class AudioVisualDecoder(nn.Module):
         self.level_embedding = nn.Parameter(torch.empty(num_levels, dim))
         nn.init.normal_(self.query_positions)
         nn.init.normal_(self.level_embedding)
-        self.layers = nn.ModuleList(
-            DecoderLayer(dim, num_heads, feedforward_dim, dropout) for _ in range(num_layers)
-        )
+        self.layers = nn.ModuleList(DecoderLayer(dim, num_heads, feedforward_dim, dropout) for _ in range(num_layers))
 
     @classmethod
     def from_config(cls, cfg, visual_dim):

@@ -1,8 +1,8 @@
 """Audio queries: the sound disentangled (eq. 1) and refined by self-attention (eq. 2, 3)."""
-import torch
-from torch import nn
 
+import torch
 from detectron2.config import configurable
+from torch import nn
 
 from ..layers import AttentionLayer, FeedForwardLayer
 from ..registries import AUDIO_QUERY_ENCODER_REGISTRY, registered
@@ -26,8 +26,19 @@ class AudioQueryEncoder(nn.Module):
     """
 
     @configurable
-    def __init__(self, audio_dim, *, num_frames, num_queries, dim, num_layers, num_heads, feedforward_dim, dropout=0.0,
-                 audio_context="clip"):
+    def __init__(
+        self,
+        audio_dim,
+        *,
+        num_frames,
+        num_queries,
+        dim,
+        num_layers,
+        num_heads,
+        feedforward_dim,
+        dropout=0.0,
+        audio_context="clip",
+    ):
         """
         Args:
             audio_dim (int): width of the audio features (128 for VGGish).

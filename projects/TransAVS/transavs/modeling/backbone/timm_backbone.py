@@ -1,16 +1,16 @@
 """Any timm model that has features at strides 4, 8, 16 and 32 as visual backbone."""
+
 import difflib
 import sys
 
 import timm
+from detectron2.config import configurable
+from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from timm.layers import DropPath, LayerNorm2d
 from timm.models.swin_transformer import SwinTransformerBlock
 from timm.models.swin_transformer_v2 import SwinTransformerV2Block
 from torch import nn
 from torch.nn import functional as F
-
-from detectron2.config import configurable
-from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 
 from ...weights.loading import load_weights
 
@@ -33,8 +33,17 @@ class TimmBackbone(Backbone):
     """
 
     @configurable
-    def __init__(self, *, model_name, pretrained=False, weights="", drop_path_rate=0.0, output_norm=False, freeze_at=0,
-                 gradient_checkpointing=False):
+    def __init__(
+        self,
+        *,
+        model_name,
+        pretrained=False,
+        weights="",
+        drop_path_rate=0.0,
+        output_norm=False,
+        freeze_at=0,
+        gradient_checkpointing=False,
+    ):
         """
         Args:
             model_name (str): timm's, with or without the tag of its weights.
@@ -62,8 +71,14 @@ class TimmBackbone(Backbone):
         self.model.prune_intermediate_layers(self.indices, prune_norm=True, prune_head=True)
         self.unused_names = full_model - self.model.state_dict().keys()  # the head's and the last norm's
         if weights:
-            load_weights(self.model, weights, key="MODEL.TIMM.WEIGHTS", name=model_name, may_be_left=self.unused_names,
-                         rename=lambda state_dict: fit_state_dict(state_dict, self.model))
+            load_weights(
+                self.model,
+                weights,
+                key="MODEL.TIMM.WEIGHTS",
+                name=model_name,
+                may_be_left=self.unused_names,
+                rename=lambda state_dict: fit_state_dict(state_dict, self.model),
+            )
         for module in self.model.modules():
             if isinstance(module, DropPath) and not drop_path_rate:
                 module.drop_prob = 0.0  # timm's default for Swin is 0.1
@@ -117,8 +132,8 @@ class TimmBackbone(Backbone):
         if freeze_at not in range(len(counts)):
             raise ValueError(f"MODEL.BACKBONE.FREEZE_AT is {freeze_at}, {model_name} takes 0 to {len(counts) - 1}")
         if freeze_at:
-            timm.utils.freeze(self.model, parts[:counts[freeze_at]])
-            norms = nn.ModuleList(list(self.norms.values())[:freeze_at - 1])
+            timm.utils.freeze(self.model, parts[: counts[freeze_at]])
+            norms = nn.ModuleList(list(self.norms.values())[: freeze_at - 1])
             for parameter in (*self.model.parameters(recurse=False), *norms.parameters()):  # the former: positions
                 parameter.requires_grad = False
 

@@ -1,4 +1,5 @@
 """Multi-scale deformable attention (Deformable DETR, arXiv 2010.04159) in plain PyTorch: nothing to compile."""
+
 import math
 
 import torch
@@ -84,9 +85,7 @@ def sample_and_weigh(values, spatial_shapes, sampling_locations, attention_weigh
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
     sample = _sample_by_bags if values.device.type == "cpu" and not traced else _sample_by_grid
     with torch.autocast(values.device.type, enabled=False):
-        sampled = sample(
-            values.to(dtype), spatial_shapes, sampling_locations.to(dtype), attention_weights.to(dtype)
-        )
+        sampled = sample(values.to(dtype), spatial_shapes, sampling_locations.to(dtype), attention_weights.to(dtype))
     return sampled.to(values.dtype)
 
 
@@ -190,7 +189,11 @@ class _WeighedRows(torch.autograd.Function):
         of_table = torch.zeros_like(table)
         for corner, weight in zip(ctx.corners, weights):
             of_table[corner:] += F.embedding_bag(
-                bag, gradient, F.pad(ends[: len(table) - corner], (1, 0)), mode="sum", include_last_offset=True,
+                bag,
+                gradient,
+                F.pad(ends[: len(table) - corner], (1, 0)),
+                mode="sum",
+                include_last_offset=True,
                 per_sample_weights=weight.flatten()[order],
             )
         return of_table, None, None, *of_weights

@@ -1,11 +1,11 @@
 """A feature pyramid (FPN) as pixel decoder."""
-import fvcore.nn.weight_init as weight_init
-from torch import nn
-from torch.nn import functional as F
 
+import fvcore.nn.weight_init as weight_init
 from detectron2.config import configurable
 from detectron2.layers import Conv2d, get_norm
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
+from torch import nn
+from torch.nn import functional as F
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -92,8 +92,13 @@ class FPNPixelDecoder(nn.Module):
 
 def convolution(in_channels, out_channels, kernel_size, norm, activation=None):
     layer = Conv2d(
-        in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=norm == "",
-        norm=get_norm(norm, out_channels), activation=activation,
+        in_channels,
+        out_channels,
+        kernel_size,
+        padding=kernel_size // 2,
+        bias=norm == "",
+        norm=get_norm(norm, out_channels),
+        activation=activation,
     )
     weight_init.c2_xavier_fill(layer)
     return layer

@@ -1,11 +1,11 @@
 """Mask2Former's pixel decoder: a transformer encoder with deformable attention, then steps of a feature pyramid."""
-import torch
-from torch import nn
-from torch.nn import functional as F
 
+import torch
 from detectron2.config import configurable
 from detectron2.layers import Conv2d, get_norm
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
+from torch import nn
+from torch.nn import functional as F
 
 from ..layers import FeedForwardLayer, sine_positions
 from .deformable_attention import DeformableAttention
@@ -56,10 +56,12 @@ class DeformableEncoder(nn.Module):
         """
         spatial_shapes = [tuple(level.shape[-2:]) for level in levels]
         cells = torch.cat([level.flatten(2).transpose(1, 2) for level in levels], dim=1)  # F S d
-        positions = torch.cat([
-            sine_positions(height, width, cells.shape[-1], cells.device) + embedding
-            for (height, width), embedding in zip(spatial_shapes, self.level_embedding)
-        ])  # S d
+        positions = torch.cat(
+            [
+                sine_positions(height, width, cells.shape[-1], cells.device) + embedding
+                for (height, width), embedding in zip(spatial_shapes, self.level_embedding)
+            ]
+        )  # S d
         reference_points = torch.cat([_cell_centres(*shape, cells.device) for shape in spatial_shapes])  # S 2
         for layer in self.layers:
             cells = layer(cells, positions, reference_points, spatial_shapes)
@@ -87,8 +89,19 @@ class MSDeformAttnPixelDecoder(nn.Module):
     """
 
     @configurable
-    def __init__(self, input_shape, *, conv_dim, norm, level_strides, mask_stride, num_layers, num_heads, num_points,
-                 feedforward_dim):
+    def __init__(
+        self,
+        input_shape,
+        *,
+        conv_dim,
+        norm,
+        level_strides,
+        mask_stride,
+        num_layers,
+        num_heads,
+        num_points,
+        feedforward_dim,
+    ):
         """
         Args:
             input_shape (dict[str, ShapeSpec]): channels and stride of each feature.
@@ -131,16 +144,23 @@ class MSDeformAttnPixelDecoder(nn.Module):
             nn.init.xavier_uniform_(projection.weight)
             nn.init.zeros_(projection.bias)
         self.encoder = DeformableEncoder(
-            conv_dim, num_layers=num_layers, num_heads=num_heads, num_levels=len(encoder_strides),
-            num_points=num_points, feedforward_dim=feedforward_dim,
+            conv_dim,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            num_levels=len(encoder_strides),
+            num_points=num_points,
+            feedforward_dim=feedforward_dim,
         )
-        self.lateral = nn.ModuleDict({
-            str(stride): convolution(input_shape[name].channels, conv_dim, 1, norm)
-            for stride, name in self.step_features.items() if name
-        })
-        self.smooth = nn.ModuleDict({
-            str(stride): convolution(conv_dim, conv_dim, 3, norm, F.relu) for stride in self.step_features
-        })
+        self.lateral = nn.ModuleDict(
+            {
+                str(stride): convolution(input_shape[name].channels, conv_dim, 1, norm)
+                for stride, name in self.step_features.items()
+                if name
+            }
+        )
+        self.smooth = nn.ModuleDict(
+            {str(stride): convolution(conv_dim, conv_dim, 3, norm, F.relu) for stride in self.step_features}
+        )
 
     @classmethod
     def from_config(cls, cfg, input_shape):
