@@ -22,7 +22,7 @@ from arguments import require_config_file, require_new_output
 from detectron2.modeling import build_model
 
 from transavs.config import forget_part_weights, read_config
-from transavs.conversion.checkpoint import convert, merge, write_checkpoint
+from transavs.weights.conversion import convert, merge, write_checkpoint
 from transavs.weights.reading import WeightsError
 
 CONFIG_KEY = r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+"

@@ -12,7 +12,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 from torch.nn import functional as F
 
-from transavs.conversion.checkpoint import convert, merge, write_checkpoint
+from transavs.weights.conversion import convert, merge, write_checkpoint
 
 DIM, HEADS, LEVELS, POINTS = 32, 8, 3, 4  # every published one: 256, 8, 3, 4
 ENC_FFN, DEC_FFN, ENC_LAYERS, DEC_LAYERS = 48, 64, 2, 3  # 1024, 2048, 6, 9

@@ -9,7 +9,7 @@ import torch
 import torchvision
 from detectron2.checkpoint import DetectionCheckpointer
 
-from transavs.conversion.checkpoint import convert, merge, write_checkpoint
+from transavs.weights.conversion import convert, merge, write_checkpoint
 from transavs.weights.reading import WeightsError
 
 SWIN, PVT, RESNET = "swin_tiny_patch4_window7_224", "pvt_v2_b0", "resnet18"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from ..modeling.backbone import TimmBackbone
-from ..weights.loading import COUNTER, Comparison, compare, first_names
-from ..weights.reading import WeightsError, read_state_dict
-from .sources import SOURCES, Source, recognize
+from .loading import COUNTER, Comparison, compare, first_names
+from .reading import WeightsError, read_state_dict
+from .kinds import SOURCES, Source, recognize
 
 # Where missing or unexpected names begin so, these keys of the config are the ones to look at.
 KEYS_OF_NAMES = [

@@ -1,1 +1,0 @@
-"""Published weights of parts of the model made into a checkpoint of it."""
