@@ -1,12 +1,25 @@
-# `make demo` trains, scores and pictures a small model; `make test` runs every test. Both set up .venv first.
+# `make demo` trains, scores and pictures a small model. `make check` reads the code, `make test-fast` runs what needs no
+# training, `make test` does both and runs every test. Each sets up .venv first.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test setup clean
+# A worker a core, each with one thread: together they would otherwise fight for the cores.
+WORKERS ?= 2
+TEST := OMP_NUM_THREADS=1 $(RUN) -m pytest tests -q -n $(WORKERS) --dist worksteal
 
-test: setup
-	$(RUN) -m pytest tests -q
+.PHONY: demo check test-fast test setup clean
+
+check: setup
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+test-fast: setup
+	$(TEST) -m "not slow"
+
+test: check
+	$(TEST) --cov --durations 15
 
 demo: setup
 	$(RUN) tools/make_demo.py --output output/demo
@@ -14,7 +27,7 @@ demo: setup
 setup: $(VENV)/.installed
 
 # Done anew only when what is to be installed has changed.
-$(VENV)/.installed: requirements.txt setup.py tools/install_detectron2.py
+$(VENV)/.installed: requirements.txt pyproject.toml setup.py tools/install_detectron2.py
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet -r requirements.txt
 	$(RUN) tools/install_detectron2.py
@@ -22,4 +35,4 @@ $(VENV)/.installed: requirements.txt setup.py tools/install_detectron2.py
 	touch $@
 
 clean:
-	rm -rf $(VENV) output
+	rm -rf $(VENV) output build dist

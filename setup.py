@@ -1,36 +1,27 @@
-from setuptools import find_packages, setup
+"""Puts the configs, which stand beside the package in the repository, into the wheel; pyproject.toml says all else."""
 
-PACKAGE_ROOT = "projects/TransAVS"
+import shutil
+from pathlib import Path
 
-setup(
-    name="transavs",
-    version="0.1.0",
-    description="TransAVS: end-to-end audio-visual segmentation with Transformer, as a Detectron2 project",
-    license="Apache-2.0",
-    packages=find_packages(PACKAGE_ROOT),
-    package_dir={"": PACKAGE_ROOT},
-    python_requires=">=3.10",
-    # Detectron2 is needed too, but is not on PyPI under its own name: see the README.
-    install_requires=[
-        "torch>=2.4",
-        "torchvision",
-        "torchaudio",
-        "numpy",
-        "scipy",
-        "timm>=1.0.31",
-        "opencv-python-headless",
-        "soundfile",
-        "resampy",
-        "av>=18",
-        "tqdm",
-        "pillow",
-        "fvcore",
-        "pycocotools",
-        "tabulate",
-        "matplotlib",
-    ],
-    extras_require={
-        "onnx": ["onnx", "onnxscript", "onnxruntime"],  # tools/export_model.py --format onnx
-        "web": ["gradio>=6"],  # tools/web_demo.py
-    },
-)
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+class BuildWithConfigs(build_py):
+    """Copies configs/ to transavs/configs/. An editable install needs no copy: model_zoo finds the repository's own."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            copied = Path(self.build_lib, "transavs", "configs")
+            shutil.rmtree(copied, ignore_errors=True)  # of an earlier build
+            shutil.copytree(CONFIGS, copied, ignore=shutil.ignore_patterns("*.md"))
+
+    def get_source_files(self):
+        """What a source distribution needs."""
+        return super().get_source_files() + [str(path.relative_to(CONFIGS.parent)) for path in CONFIGS.rglob("*.yaml")]
+
+
+setup(cmdclass={"build_py": BuildWithConfigs})

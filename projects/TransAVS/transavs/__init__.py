@@ -9,3 +9,5 @@ from .data.avsbench import register_avs_dataset
 from .engine.predictor import AVSPredictor
 from .evaluation import AVSEvaluator
 from .model import TransAVS
+
+__version__ = "0.1.0"
