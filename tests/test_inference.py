@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from transavs import inference
-from transavs.inference import segment_frame, sounding_map
+from transavs.inference import FrameSizes, segment_frame, sounding_map
 
 CONFIDENT, UNSURE = 4.0, -4.0
 
@@ -86,7 +86,7 @@ def run_frame(class_logits, mask_logits, output_size=(4, 4), image_size=(4, 4), 
         asked.append(queries.tolist())
         return mask_logits[queries]
 
-    soft_map, fields = segment_frame(class_logits, masks_of, image_size, output_size, padded_size, 0.5)
+    soft_map, fields = segment_frame(class_logits, masks_of, FrameSizes(padded_size, image_size, output_size), 0.5)
     return soft_map, fields, asked
 
 
@@ -151,7 +151,7 @@ def test_padding_is_cut_before_resizing_to_the_frames_own_size():
     assert (soft_map > 0.9).all()
 
 
-def all_at_once(class_logits, mask_logits, image_size, output_size, padded_size, mask_threshold):
+def all_at_once(class_logits, mask_logits, padded_size, image_size, output_size, mask_threshold):
     """`segment_frame` with every sounding query's mask at the frame's size in memory."""
     probability, classes = class_logits.softmax(-1).max(-1)
     queries = (classes < class_logits.shape[-1] - 1).nonzero()[:, 0]
@@ -186,7 +186,7 @@ def test_masks_block_by_block_give_what_all_at_once_give(monkeypatch, masks_a_bl
     size = 16, 24
     monkeypatch.setattr(inference, "ELEMENTS_AT_ONCE", round(masks_a_block * 16 * 24))
     class_logits, mask_logits = queries_with_ties(num_sounding, num_classes, size)
-    soft_map, fields = segment_frame(class_logits, lambda queries: mask_logits[queries], size, size, size, 0.5)
+    soft_map, fields = segment_frame(class_logits, mask_logits.__getitem__, FrameSizes(size, size, size), 0.5)
     expected_map, expected = all_at_once(class_logits, mask_logits, size, size, size, 0.5)
     assert torch.equal(soft_map, expected_map)
     for name, value in zip(("pred_masks", "scores", "pred_classes", "query_index"), expected, strict=True):
@@ -195,12 +195,12 @@ def test_masks_block_by_block_give_what_all_at_once_give(monkeypatch, masks_a_bl
 
 @pytest.mark.parametrize("masks_a_block", [1, 2, 3, 8])
 def test_masks_resized_block_by_block_give_what_all_at_once_give(monkeypatch, masks_a_block):
-    sizes = (56, 90), (130, 200), (64, 96)  # of the image, the output and the padded image
+    sizes = FrameSizes(padded=(64, 96), image=(56, 90), output=(130, 200))
     monkeypatch.setattr(inference, "ELEMENTS_AT_ONCE", masks_a_block * 130 * 200)
     generator = torch.Generator().manual_seed(0)
     class_logits = torch.tensor([[CONFIDENT, 0.0]] * 8)
     mask_logits = 3 * torch.randn(8, 16, 24, generator=generator)
-    soft_map, fields = segment_frame(class_logits, lambda queries: mask_logits[queries], *sizes, 0.5)
+    soft_map, fields = segment_frame(class_logits, mask_logits.__getitem__, sizes, 0.5)
     expected_map, expected = all_at_once(class_logits, mask_logits, *sizes, 0.5)
     # PyTorch's resizing itself may round another way with another number of masks.
     torch.testing.assert_close(soft_map, expected_map, rtol=1e-5, atol=1e-6)
@@ -225,9 +225,25 @@ def test_a_mask_that_is_not_a_number_is_not_taken_for_silence():
 def test_no_more_masks_than_a_block_are_resized_at_once(monkeypatch):
     monkeypatch.setattr(inference, "ELEMENTS_AT_ONCE", 3 * 40 * 60)
     resized = []
-    assign_pixels = inference.assign_pixels
+    winners = inference.winners
     monkeypatch.setattr(
-        inference, "assign_pixels", lambda scores, masks: resized.append(masks.shape) or assign_pixels(scores, masks)
+        inference, "winners", lambda scores, masks: resized.append(masks.shape) or winners(scores, masks)
     )
     run_frame(torch.tensor([[CONFIDENT, 0.0]] * 7), torch.randn(7, 4, 4), output_size=(40, 60))
     assert resized == [(3, 40, 60), (3, 40, 60), (1, 40, 60)]
+
+
+@pytest.mark.parametrize("masks_a_block", [1, 5, 12])
+@pytest.mark.parametrize("num_classes", [1, 4])
+def test_the_map_over_all_queries_of_all_frames_is_that_of_those_that_sound(monkeypatch, num_classes, masks_a_block):
+    sizes = FrameSizes(padded=(32, 48), image=(30, 44), output=(30, 44))
+    monkeypatch.setattr(inference, "ELEMENTS_AT_ONCE", masks_a_block * 32 * 48)
+    generator = torch.Generator().manual_seed(num_classes)
+    class_logits = torch.randn(3, 12, num_classes + 1, generator=generator)
+    class_logits[0, :, -1] += 10  # a frame in which nothing sounds
+    mask_logits = torch.randn(3, 12, 16, 24, generator=generator)
+    found = sounding_map(class_logits, mask_logits, sizes)
+    frames = zip(class_logits, mask_logits)
+    expected = torch.stack([segment_frame(logits, masks.__getitem__, sizes, 0.5)[0] for logits, masks in frames])
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    assert found[0].max() == 0 and found[1:].max() > 0.5

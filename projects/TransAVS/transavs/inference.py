@@ -1,76 +1,87 @@
-"""From queries to a map of what sounds (eq. 14, 15)."""
+"""Inference: from queries to a map of what sounds (eq. 14, 15)."""
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 # Of resized masks, 16 MiB of float32, which glibc keeps from one block to the next; a larger mask is a block of its own.
 ELEMENTS_AT_ONCE = 1 << 22
 
-
-def sounding_queries(class_logits):
-    """The queries whose likeliest class sounds (eq. 15); no other can win a pixel.
-
-    Args:
-        class_logits (Tensor): [N, K], the last class being no object.
-
-    Returns:
-        tuple[Tensor, Tensor, Tensor]: their indices, their probabilities p_i(c_i), their classes c_i, each [k].
-    """
-    probability, classes = class_logits.float().softmax(-1).max(-1)
-    queries = (classes < class_logits.shape[-1] - 1).nonzero()[:, 0]
-    return queries, probability[queries], classes[queries]
+Size = tuple[int, int]  # height and width, in pixels
 
 
-def assign_pixels(scores, mask_logits):
-    """Gives each pixel to the query with the highest p_i(c_i) m_i (eq. 14).
+class FrameSizes(NamedTuple):
+    """The sizes that a frame goes through.
 
     Args:
-        scores (Tensor): p_i(c_i) of k >= 1 queries, [k].
-        mask_logits (Tensor): their masks before the sigmoid, [k, H, W].
-
-    Returns:
-        tuple[Tensor, Tensor]: that highest product and whose it is (0 .. k - 1), each [H, W].
+        padded (Size): of the padded frame, which the model's masks cover.
+        image (Size): of the frame as the model saw it, without padding.
+        output (Size): wanted of the result.
     """
-    return (scores[:, None, None] * mask_logits.float().sigmoid()).max(0)
+
+    padded: Size
+    image: Size
+    output: Size
 
 
-def sounding_map(class_logits, mask_logits):
+class PixelAssignment(NamedTuple):
+    """Whose the pixels of a frame are; leading axes stand for several frames.
+
+    Args:
+        soft_map (Tensor): each pixel's product p_i(c_i) m_i in the channel of its class, [..., num_classes, H, W].
+        product (Tensor): the same without classes, [..., H, W].
+        owner (Tensor): the query that has it, int64 [..., H, W]; of equals the first.
+    """
+
+    soft_map: Tensor
+    product: Tensor
+    owner: Tensor
+
+
+def sounding_map(class_logits: Tensor, mask_logits: Tensor, sizes: FrameSizes | None = None) -> Tensor:
     """The soft map of a frame: each pixel's winning product p_i(c_i) m_i, in the channel of its class (eq. 14, 15).
 
-    A pixel is high only where both factors are. It is 0 in every channel where no query sounds.
+    A pixel is high only where both factors are. It is 0 in every channel where no query sounds. The same steps are taken
+    for any input, so that they can be traced.
 
     Args:
-        class_logits (Tensor): [N, K], the last class being no object.
-        mask_logits (Tensor): masks before the sigmoid, [N, H, W].
+        class_logits (Tensor): [..., N, K], the last class being no object.
+        mask_logits (Tensor): masks before the sigmoid, [N, H, W]; or [F, N, H, W] of F frames.
+        sizes (FrameSizes): for masks at the model's size; None takes them as they are.
 
     Returns:
-        Tensor: float32 [K - 1, H, W] in [0, 1].
+        Tensor: float32 [..., K - 1, H, W] in [0, 1].
     """
-    queries, scores, classes = sounding_queries(class_logits)
-    return _scatter(*_assigned(scores, mask_logits[queries]), classes, class_logits.shape[-1] - 1)
+    scores, classes = score_queries(class_logits)
+    return assign_pixels(scores, classes, mask_logits, class_logits.shape[-1] - 1, sizes).soft_map
 
 
-def segment_frame(class_logits, mask_logits, image_size, output_size, padded_size, mask_threshold):
-    """The result of one frame at its own size, from masks at the model's; only masks that can win are resized.
+def segment_frame(
+    class_logits: Tensor,
+    mask_logits: Callable[[Tensor], Tensor],
+    sizes: FrameSizes,
+    mask_threshold: float,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The result of one frame at its own size: `sounding_map`, for which only masks that can win are made and resized.
 
     Args:
         class_logits (Tensor): [N, K], the last class being no object.
         mask_logits (callable): indices [k] -> those masks before the sigmoid, [k, h, w].
-        image_size (tuple[int, int]): height and width of the frame as the model saw it, without padding.
-        output_size (tuple[int, int]): height and width wanted.
-        padded_size (tuple[int, int]): height and width of the padded frame that the masks cover.
+        sizes (FrameSizes): of the frame.
         mask_threshold (float): a pixel belongs to its query where p_i m_i exceeds it.
 
     Returns:
         tuple[Tensor, dict]: the soft map [K - 1, H, W], and the queries that own pixels: `pred_masks` bool [k, H, W],
         `scores` [k], `pred_classes` [k], `query_index` [k].
     """
-    queries, scores, classes = sounding_queries(class_logits)
-    masks = mask_logits(queries)
-    product, owner = _assigned_in_blocks(scores, masks, image_size, output_size, padded_size)
-    soft_map = _scatter(product, owner, classes, class_logits.shape[-1] - 1)
+    scores, classes = score_queries(class_logits)
+    queries = scores.nonzero()[:, 0]  # no other can win a pixel
+    scores, classes = scores[queries], classes[queries]
+    soft_map, product, owner = assign_pixels(scores, classes, mask_logits(queries), class_logits.shape[-1] - 1, sizes)
 
     above = product > mask_threshold
     owners = torch.bincount(owner[above], minlength=len(queries)).nonzero()[:, 0]
@@ -82,48 +93,69 @@ def segment_frame(class_logits, mask_logits, image_size, output_size, padded_siz
     }
 
 
-def _assigned(scores, masks):
-    if len(scores) == 0:
-        size = masks.shape[-2:]
-        return scores.new_zeros(size), torch.zeros(size, dtype=torch.int64, device=scores.device)
-    return assign_pixels(scores, masks)
-
-
-def _assigned_in_blocks(scores, masks, image_size, output_size, padded_size):
-    """`assign_pixels` of masks at the model's size, resized a block at a time: memory does not grow with their number.
+def score_queries(class_logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The likeliest class of each query and its probability, which counts only if that class sounds (eq. 15).
 
     Args:
-        scores (Tensor): [k], k >= 0.
-        masks (Tensor): before the sigmoid, [k, h, w].
-        image_size, output_size, padded_size (tuple[int, int]): as of `segment_frame`.
+        class_logits (Tensor): [..., N, K], the last class being no object.
 
     Returns:
-        tuple[Tensor, Tensor]: each pixel's highest product, 0 without masks, and the first mask that has it, [H, W].
+        tuple[Tensor, Tensor]: p_i(c_i), 0 where c_i is no object, float32 [..., N]; and c_i, int64 [..., N].
     """
-    product = masks.new_zeros(output_size, dtype=scores.dtype)
-    owner = masks.new_zeros(output_size, dtype=torch.int64)
-    pixels = max(math.prod(output_size), math.prod(padded_size))
+    probability, classes = class_logits.float().softmax(-1).max(-1)
+    return probability * (classes < class_logits.shape[-1] - 1), classes
+
+
+def assign_pixels(
+    scores: Tensor, classes: Tensor, mask_logits: Tensor, num_classes: int, sizes: FrameSizes | None = None
+) -> PixelAssignment:
+    """Gives each pixel to the query with the highest p_i(c_i) m_i (eq. 14).
+
+    Masks are resized and compared a block at a time, so that memory does not grow with their number.
+
+    Args:
+        scores (Tensor), classes (Tensor): p_i(c_i) and c_i of k >= 0 queries, [..., k].
+        mask_logits (Tensor): their masks before the sigmoid, [..., k, h, w].
+        num_classes (int): classes that sound.
+        sizes (FrameSizes): for masks at the model's size; None takes them as they are.
+
+    Returns:
+        PixelAssignment: at the size of the output; 0 everywhere where there is no query.
+    """
+    size = tuple(mask_logits.shape[-2:]) if sizes is None else sizes.output
+    pixels = math.prod(size) if sizes is None else max(math.prod(size), math.prod(sizes.padded))
     at_once = max(1, ELEMENTS_AT_ONCE // pixels)
-    for start in range(0, len(scores), at_once):
+    product = scores.new_zeros(*scores.shape[:-1], *size)
+    owner = torch.zeros_like(product, dtype=torch.int64)
+    for start in range(0, scores.shape[-1], at_once):
         block = slice(start, start + at_once)
-        resized = _to_output(masks[block], image_size, output_size, padded_size)
-        block_product, block_owner = assign_pixels(scores[block], resized)
+        masks = mask_logits[..., block, :, :]
+        block_product, block_owner = winners(scores[..., block], masks if sizes is None else resize(masks, sizes))
         owner = torch.where(block_product > product, block_owner + start, owner)  # of equals, the first stays
         product = torch.maximum(product, block_product)
-    return product, owner
+    return PixelAssignment(_in_channels(product, owner, classes, num_classes), product, owner)
 
 
-def _scatter(product, owner, classes, num_classes):
-    soft_map = product.new_zeros(num_classes, *product.shape)
-    if len(classes):
-        soft_map.scatter_(0, classes[owner][None], product[None])
-    return soft_map
+def winners(scores: Tensor, mask_logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The highest p_i m_i of each pixel and whose it is: [..., k] and [..., k, H, W], k >= 1, to [..., H, W] each."""
+    highest = (scores[..., None, None] * mask_logits.float().sigmoid()).max(-3)
+    return highest.values, highest.indices
 
 
-def _to_output(masks, image_size, output_size, padded_size):
-    """[k, h, w] -> [k, H, W]: up to the padded frame, the padding off, then to the size wanted."""
-    masks = F.interpolate(masks[None].float(), size=padded_size, mode="bilinear", align_corners=False)
-    masks = masks[..., : image_size[0], : image_size[1]]
-    if tuple(image_size) != tuple(output_size):
-        masks = F.interpolate(masks, size=output_size, mode="bilinear", align_corners=False)
-    return masks[0]
+def resize(mask_logits: Tensor, sizes: FrameSizes) -> Tensor:
+    """[..., k, h, w] -> [..., k, H, W]: up to the padded frame, the padding off, then to the size of the output."""
+    frames = mask_logits.float() if mask_logits.dim() == 4 else mask_logits[None].float()
+    frames = F.interpolate(frames, size=sizes.padded, mode="bilinear", align_corners=False)
+    frames = frames[..., : sizes.image[0], : sizes.image[1]]
+    if sizes.image != sizes.output:
+        frames = F.interpolate(frames, size=sizes.output, mode="bilinear", align_corners=False)
+    return frames if mask_logits.dim() == 4 else frames[0]
+
+
+def _in_channels(product: Tensor, owner: Tensor, classes: Tensor, num_classes: int) -> Tensor:
+    """[..., H, W] -> [..., num_classes, H, W]: each pixel's product in the channel of its owner's class, 0 in others."""
+    if classes.shape[-1] == 0:
+        return product.new_zeros(*product.shape[:-2], num_classes, *product.shape[-2:])
+    class_of_pixel = classes.gather(-1, owner.flatten(-2)).view_as(owner)
+    channels = torch.arange(num_classes, device=classes.device)[:, None, None]
+    return torch.where(class_of_pixel.unsqueeze(-3) == channels, product.unsqueeze(-3), 0.0)

@@ -1,23 +1,41 @@
 """The meta-architecture: the paper's Fig. 2, top to bottom."""
 
 import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone, build_sem_seg_head
-from detectron2.structures import ImageList, Instances
+from detectron2.structures import Instances
 from detectron2.utils.events import get_event_storage, has_event_storage
 from detectron2.utils.logger import log_first_n
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .data.audio import EXAMPLE_SHAPE, SILENCE
-from .inference import segment_frame
+from .inference import FrameSizes, Size, segment_frame
 from .losses import Criterion, HungarianMatcher, confidence_threshold
 from .modeling.activation_checkpointing import checkpoint_blocks
 from .modeling.audio import build_audio_backbone
 from .modeling.audio_query import build_audio_query_encoder, build_audio_visual_decoder
 from .modeling.mask_head import MaskHead, mask_logits
+
+
+class FusedQueries(NamedTuple):
+    """What the model has found for F frames, before classes and masks are made of it.
+
+    Args:
+        audio_queries (Tensor): A_q, [F, N, d].
+        fused (list[Tensor]): F_av after each decoder layer, [F, N, d].
+        projected (Tensor): W2 f4, [F, d, h, w].
+        padded_size (Size): height and width of the padded frames that h, w cover.
+    """
+
+    audio_queries: Tensor
+    fused: list[Tensor]
+    projected: Tensor
+    padded_size: Size
 
 
 @META_ARCH_REGISTRY.register()
@@ -144,28 +162,48 @@ class TransAVS(nn.Module):
             `pred_classes`, `query_index`. For a single `image` without the leading F.
         """
         clips = [self._as_clip(clip) for clip in batched_inputs]
-        frames = self._frames(clips)
+        images = [clip["images"].to(self.device) for clip in clips]
         audio_features = self._audio_features(clips)  # F_a: B T C
-        audio_queries, fused, projected = self.fuse(frames.tensor, audio_features, *self._frame_positions(clips))
+        outputs = self.fuse(images, audio_features, *self._frame_positions(clips))
 
         if self.training:
-            return self._losses(fused, projected, audio_queries, clips, frames.tensor.shape[-2:])
-        return self._results(fused[-1], projected, clips, frames, batched_inputs)
+            return self._losses(outputs, clips)
+        return self._results(outputs, clips, batched_inputs)
 
-    def fuse(self, frames, audio_features, clip_of_frame, second_of_frame):
-        """What masks and classes are made of, from tensors alone.
+    def fuse(
+        self, images: Sequence[Tensor], audio_features: Tensor, clip_of_frame: Tensor, second_of_frame: Tensor
+    ) -> FusedQueries:
+        """What classes and masks are made of, from tensors alone: what `forward` and an exported model share.
 
         Args:
-            frames (Tensor): of all clips, normalised and padded: [F, 3, H, W].
+            images (sequence[Tensor]): of each clip, [F_b, 3, H_b, W_b], of 255; F is the sum of F_b.
             audio_features (Tensor): F_a, [B, T, C].
-            clip_of_frame, second_of_frame (Tensor): int64 [F], in [0, B) and [0, T).
+            clip_of_frame (Tensor), second_of_frame (Tensor): int64 [F], in [0, B) and [0, T).
 
         Returns:
-            tuple: A_q [F, N, d]; F_av of each decoder layer, a list of [F, N, d]; W2 f4, [F, d, h, w].
+            FusedQueries
         """
+        padded_size = self.padded_size([tuple(clip.shape[-2:]) for clip in images])
+        frames = torch.cat([self._normalize(clip, padded_size) for clip in images])  # F 3 H W
         levels, mask_features = self.pixel_decoder(self.backbone(frames))  # f1, f2, f3 and f4
-        audio_queries = self.audio_query_encoder(audio_features, clip_of_frame, second_of_frame)
-        return audio_queries, self.decoder(audio_queries, levels), self.mask_head.project(mask_features)
+        audio_queries = self.audio_query_encoder(audio_features, clip_of_frame, second_of_frame)  # A_q: F N d
+        fused = self.decoder(audio_queries, levels)  # F_av of each layer: F N d
+        return FusedQueries(audio_queries, fused, self.mask_head.project(mask_features), padded_size)
+
+    def padded_size(self, sizes: Sequence[Size]) -> Size:
+        """Height and width to which frames of these sizes are padded, as Detectron2's `ImageList` does."""
+        constraints = self.backbone.padding_constraints
+        divisor = max(self.backbone.size_divisibility, self.pixel_decoder.size_divisibility)
+        divisor = max(1, constraints.get("size_divisibility", divisor))
+        square = constraints.get("square_size", 0)
+        height, width = (square, square) if square else (max(sides) for sides in zip(*sizes))
+        return height + -height % divisor, width + -width % divisor
+
+    def _normalize(self, images: Tensor, padded_size: Size) -> Tensor:
+        """[F, 3, H, W] of 255 -> [F, 3, *padded_size] of mean 0 and deviation 1; the padding is 0."""
+        height, width = images.shape[-2:]
+        frames = (images - self.pixel_mean) / self.pixel_std
+        return F.pad(frames, (0, padded_size[1] - width, 0, padded_size[0] - height))
 
     def _as_clip(self, given):
         """`given` with `images`, `frame_indices` and a sound, whatever it came with; its errors name the key."""
@@ -198,12 +236,6 @@ class TransAVS(nn.Module):
         if found != expected:
             raise ValueError(f"`audio_log_mel` must have the shape {list(expected)}, found {list(found)}")
 
-    def _frames(self, clips):
-        frames = [frame.to(self.device) for clip in clips for frame in clip["images"]]
-        frames = [(frame - self.pixel_mean) / self.pixel_std for frame in frames]
-        divisor = max(self.backbone.size_divisibility, self.pixel_decoder.size_divisibility)
-        return ImageList.from_tensors(frames, divisor, padding_constraints=self.backbone.padding_constraints)
-
     def _frame_positions(self, clips):
         """Which clip each frame belongs to, and which second of it the frame shows: int64 [F] each."""
         counts = torch.tensor([len(clip["images"]) for clip in clips])
@@ -220,7 +252,7 @@ class TransAVS(nn.Module):
             [clip["audio_embedding"].to(self.device) if "audio_embedding" in clip else next(computed) for clip in clips]
         )
 
-    def _losses(self, fused, projected, audio_queries, clips, size):
+    def _losses(self, outputs: FusedQueries, clips: list[dict[str, Any]]) -> dict[str, Tensor]:
         iteration = get_event_storage().iter if has_event_storage() else 0
         delta = [
             confidence_threshold(iteration, *ends, self.threshold_step_iters)
@@ -231,37 +263,37 @@ class TransAVS(nn.Module):
             named = {f"[metric]delta{number}": value for number, value in enumerate(delta, start=1)}
             get_event_storage().put_scalars(**named, smoothing_hint=False)
 
-        supervised = fused if self.deep_supervision else fused[-1:]
+        supervised = outputs.fused if self.deep_supervision else outputs.fused[-1:]
         class_logits = [self.mask_head.class_logits(layer) for layer in supervised]
-        targets = [self._target(frame, size) for clip in clips for frame in clip["instances"]]
+        targets = [self._target(frame, outputs.padded_size) for clip in clips for frame in clip["instances"]]
         with torch.autocast(self.device.type, enabled=False):
-            return self.criterion(class_logits, supervised, projected, audio_queries, targets, *delta)
+            return self.criterion(class_logits, supervised, outputs.projected, outputs.audio_queries, targets, *delta)
 
-    def _target(self, instances, size):
+    def _target(self, instances: Instances, size: Size) -> tuple[Tensor, Tensor]:
         """A frame's objects: classes [n] and masks bool [n, *size], padded as the batch is."""
         masks = instances.gt_masks.tensor.to(self.device)
         height, width = masks.shape[-2:]
         masks = F.pad(masks, (0, size[1] - width, 0, size[0] - height))
         return instances.gt_classes.to(self.device), masks
 
-    def _results(self, fused, projected, clips, frames, batched_inputs):
+    def _results(
+        self, outputs: FusedQueries, clips: list[dict[str, Any]], batched_inputs: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        fused, projected = outputs.fused[-1], outputs.projected
         class_logits = self.mask_head.class_logits(fused)
-        padded_size = frames.tensor.shape[-2:]
         results, number = [], 0
         for clip, given in zip(clips, batched_inputs):
-            output_size = clip["height"], clip["width"]
+            sizes = FrameSizes(outputs.padded_size, tuple(clip["images"].shape[-2:]), (clip["height"], clip["width"]))
             maps, instances = [], []
             for frame in range(number, number + len(clip["images"])):
                 soft_map, fields = segment_frame(
                     class_logits[frame],
                     lambda queries: mask_logits(fused[frame, queries], projected[frame]),
-                    frames.image_sizes[frame],
-                    output_size,
-                    padded_size,
+                    sizes,
                     self.mask_threshold,
                 )
                 maps.append(soft_map)
-                instances.append(Instances(output_size, **fields))
+                instances.append(Instances(sizes.output, **fields))
             number += len(clip["images"])
             single = "image" in given
             results.append(
