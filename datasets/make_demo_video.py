@@ -12,16 +12,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import prepare_stamps
-import prepare_toy
-from PIL import Image
 from tqdm import tqdm
 
 from transavs.data.avsbench import LAYOUTS, NUM_FRAMES, AVSDatasetError
-from transavs.synthetic import SAMPLE_RATE, check_size_and_seed, clip_generator
+from transavs.data.synthetic import StampsMaker, ToyMaker, stamps, stamps_sources, toy
+from transavs.data.synthetic.clips import draw_in_motion, spread_test_clips
+from transavs.data.synthetic.command_line import add_source_options, check_size_and_seed, exit_without_packages
+from transavs.data.synthetic.debian import PackageError
+from transavs.data.synthetic.sounds import SAMPLE_RATE
 from transavs.video import VideoError, VideoWriter
-
-SUPERSAMPLING = 2  # objects are pasted at whole pixels; drawn larger and reduced, they neither jump nor have jags
 
 
 def parse_arguments():
@@ -33,12 +32,12 @@ def parse_arguments():
     parser.add_argument("--size", type=int, default=360, help="pixels of a frame's side (default: 360)")
     parser.add_argument("--seed", type=int, default=0, help="that the dataset was made with (default: 0)")
     parser.add_argument("--output", type=Path, default=Path("output/demo.mp4"), help="default: output/demo.mp4")
-    prepare_stamps.add_source_options(parser)
+    add_source_options(parser)
     return parser.parse_args()
 
 
 def count_test_clips(data, subset):
-    counts = prepare_toy.COUNTS if data == "toy" else prepare_stamps.COUNTS["small"][subset]
+    counts = toy.COUNTS if data == "toy" else stamps.COUNTS["small"][subset]
     return counts[-1]
 
 
@@ -58,36 +57,31 @@ def check_arguments(args):
         sys.exit(f"--output is {args.output}, whose folder cannot be made ({error.strerror})")
 
 
-def make_clips(args):
-    """The clips of the dataset itself, at its own size. Returns: list of Clip."""
+def make_maker(args):
+    """Of the dataset itself, at its own size."""
     if args.data == "toy":
-        maker = prepare_toy.ToyMaker(prepare_toy.SIZE)
-    else:
-        maker, _ = prepare_stamps.open_sources(args, prepare_stamps.SIZE)
-    available = count_test_clips(args.data, args.subset)
-    indices = [number * available // args.num_clips for number in range(args.num_clips)]
-    generators = [clip_generator(args.seed, args.subset, "test", index) for index in indices]
-    return [maker.make_clip(generator, args.subset, "test") for generator in generators]
+        return ToyMaker()
+    sources = stamps_sources(args.stamps_root, args.backgrounds_root)
+    return StampsMaker(sources.stamps.folder, sources.backgrounds.folder)
 
 
 def write_video(clips, path, fps, size):
     sound = np.concatenate([clip.waveform for clip in clips])
-    num_frames = NUM_FRAMES * fps  # of a clip: its frames stand for a second each
+    frames, num_frames = draw_in_motion(clips, fps, size), NUM_FRAMES * fps * len(clips)
     with VideoWriter(path, size, size, fps, audio=(sound, SAMPLE_RATE)) as writer:
-        for number in tqdm(range(num_frames * len(clips)), desc=str(path), unit="frame", mininterval=1):
-            clip, frame = divmod(number, num_frames)
-            drawn = clips[clip].scene.draw(frame / num_frames, SUPERSAMPLING * size)
-            writer.write(np.asarray(Image.fromarray(drawn).reduce(SUPERSAMPLING)), number / fps, 1 / fps)
+        for number, frame in enumerate(tqdm(frames, desc=str(path), total=num_frames, unit="frame", mininterval=1)):
+            writer.write(frame, number / fps, 1 / fps)
 
 
 def main():
     args = parse_arguments()
     check_arguments(args)
     try:
-        clips = make_clips(args)
+        available = count_test_clips(args.data, args.subset)
+        clips = spread_test_clips(make_maker(args), args.subset, args.num_clips, available, args.seed)
         write_video(clips, args.output, args.fps, args.size)
-    except prepare_stamps.PackageError as error:
-        prepare_stamps.exit_without_packages(error)
+    except PackageError as error:
+        exit_without_packages(error)
     except AVSDatasetError as error:
         sys.exit(str(error))
     except VideoError as error:

@@ -3,12 +3,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
+import soundfile
 import timm
 import torch
 from detectron2.config import get_cfg
 from detectron2.modeling import build_model
+from PIL import Image, ImageDraw
 
 from transavs import add_transavs_config
 
@@ -99,3 +102,48 @@ def saved(tmp_path):
         return str(tmp_path / name)
 
     return save
+
+
+@pytest.fixture(scope="session")
+def tone():
+    """Makes a pure tone, float64 [samples] at 22050 Hz."""
+
+    def make(frequency, seconds, level=0.5):
+        return level * np.sin(2 * np.pi * frequency * np.arange(round(22050 * seconds)) / 22050)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_stamp():
+    """Writes a stamp of one colour: <name>.png beside <name>.ogg; takes the sound at 22050 Hz."""
+
+    def write(folder, name, sound, picture_alpha=255):
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = Image.new("RGBA", (80, 60))
+        ImageDraw.Draw(picture).ellipse((5, 5, 70, 50), fill=(200, 30, 30, picture_alpha))
+        picture.save(folder / f"{name}.png")
+        soundfile.write(folder / f"{name}.ogg", sound, 22050, format="OGG", subtype="VORBIS")
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def stamps_root(tmp_path_factory, write_stamp, tone):
+    """A folder of four stamps: crow, dog, horn and train."""
+    root = tmp_path_factory.mktemp("stamps")
+    write_stamp(root / "animals/birds", "crow", tone(300, 1.0))
+    write_stamp(root / "animals", "dog", tone(700, 1.3))
+    write_stamp(root / "hobbies", "horn", tone(1500, 1.6))
+    write_stamp(root / "vehicles", "train", tone(3000, 6.0))
+    return root
+
+
+@pytest.fixture(scope="session")
+def backgrounds_root(tmp_path_factory):
+    """A folder of six grey pictures, each of another grey: 0, 40, ... 200."""
+    root = tmp_path_factory.mktemp("backgrounds")
+    for i in range(6):
+        grey = 40 * i
+        Image.new("RGB", (200, 150), (grey, grey, grey)).save(root / f"picture_{i}.png")
+    return root

@@ -9,8 +9,9 @@ import pytest
 import soundfile
 from PIL import Image
 
-from transavs.scenes import FRAME_PROGRESSES
-from transavs.synthetic import clip_generator
+from transavs.data.synthetic import StampsMaker, ToyMaker, clip_generator
+from transavs.data.synthetic import sources as stamps_sources
+from transavs.data.synthetic.scenes import FRAME_PROGRESSES
 from transavs.video import VideoReader
 
 RATE = 16000
@@ -49,7 +50,7 @@ def sources(tmp_path_factory):
 @pytest.fixture(scope="module")
 def clips(sources):
     """The test clips of Stamps S4 that a video of two shows, as the dataset has them."""
-    maker = make_demo_video.prepare_stamps.StampsMaker(sources[1], sources[3], 128)
+    maker = StampsMaker(sources[1], sources[3], 128)
     return [maker.make_clip(clip_generator(0, "s4", "test", index), "s4", "test") for index in (0, 40)]
 
 
@@ -96,7 +97,7 @@ def test_one_line_tells_what_the_video_holds(tmp_path, capsys):
     path = tmp_path / "demo.mp4"
     _run("--data", "toy", "--subset", "ms3", "--num-clips", 2, "--fps", 2, "--size", 48, "--output", path)
     line = capsys.readouterr().out
-    clip = make_demo_video.prepare_toy.ToyMaker(64).make_clip(clip_generator(0, "ms3", "test", 0), "ms3", "test")
+    clip = ToyMaker(64).make_clip(clip_generator(0, "ms3", "test", 0), "ms3", "test")
     assert line.startswith(f"{path}: 2 clips, 10 seconds: {', '.join(clip.objects)}; ") and line.count("\n") == 1
     reader = VideoReader(path)
     assert len(list(reader)) == 20 and (reader.height, reader.width) == (48, 48)
@@ -132,7 +133,7 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path):
 def test_without_debians_packages_one_line_and_status_3(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(make_demo_video.prepare_stamps, "STAMPS_FOLDER", "usr/share/no/such/folder")
+    monkeypatch.setattr(stamps_sources, "STAMPS_FOLDER", "usr/share/no/such/folder")
     with pytest.raises(SystemExit) as caught:
         _run("--output", tmp_path / "demo.mp4")
     error = capsys.readouterr().err
