@@ -1,6 +1,8 @@
 import os
+import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +149,17 @@ def backgrounds_root(tmp_path_factory):
         grey = 40 * i
         Image.new("RGB", (200, 150), (grey, grey, grey)).save(root / f"picture_{i}.png")
     return root
+
+
+@pytest.fixture
+def texts_of():
+    """Gives the texts of a PDF."""
+
+    def read(pdf):
+        """What a PDF writes as text, a string for each piece."""
+        streams = re.findall(rb"/FlateDecode.*?stream\r?\n(.*?)\r?\nendstream", pdf, re.S)
+        page = next(stream for stream in map(zlib.decompress, streams) if b"\nBT\n" in stream)
+        pieces = [b"".join(re.findall(rb"\((.*?)\)", shown)) for shown in re.findall(rb"\nBT\n(.*?)\nET\n", page, re.S)]
+        return [piece.decode("utf-16-be") for piece in pieces]
+
+    return read

@@ -13,7 +13,7 @@ _PACKAGE = Path(__file__).resolve().parent
 def get_config_file(config_path: str) -> str:
     """
     Args:
-        config_path: a config's name relative to the configs folder, such as "avs_s4_R101.yaml" or "toy/toy_s4_R18.yaml".
+        config_path: a name relative to the configs folder, such as "avs_s4_R101.yaml" or "toy/toy_s4_R18.yaml".
 
     Returns:
         The path of that file on this machine.

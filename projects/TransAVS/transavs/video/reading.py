@@ -8,15 +8,18 @@ import itertools
 import logging
 import math
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from typing import Any, Final, Literal
 
 import av
 import numpy as np
+from av.container import InputContainer
 
 logger = logging.getLogger(__name__)
 
-SOURCE_RATE = "source"  # in place of a frame rate: every frame of the video, at its own time
+SOURCE_RATE: Final = "source"  # in place of a frame rate: every frame of the video, at its own time
 VIDEO_SUFFIXES = (".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ogv", ".ts", ".webm", ".wmv")
 # Read as FFmpeg names them; a playlist is not among them, since it could name any other file of the machine. Pictures
 # and sounds are, for a better message.
@@ -38,20 +41,20 @@ class VideoReader:
     """A video file, probed when made; it may be iterated any number of times, and its sound be read meanwhile.
 
     Attributes:
-        path (str): as it was given.
-        height, width (int): of the frames as they are shown, that is, rotated.
-        fps (float): frames a second on average, as the file has it.
-        duration (float): seconds from time 0 to the end of the last frame.
+        path: as it was given.
+        height, width: of the frames as they are shown, that is, rotated.
+        fps: frames a second on average, as the file has it.
+        duration: seconds from time 0 to the end of the last frame.
         last_frame_time (Fraction): seconds; where the last frame begins.
-        rotation (int): degrees, counterclockwise, by which stored frames are turned to be shown: 0, 90, 180 or 270.
-        has_audio (bool)
-        audio_rate (int): samples a second; None without sound.
+        rotation: degrees, counterclockwise, by which stored frames are turned to be shown: 0, 90, 180 or 270.
+        has_audio: whether there is a sound.
+        audio_rate: samples a second; None without sound.
 
     Raises:
         VideoError: the file is missing, empty, unreadable, cut off, not a video, without a frame, or too small.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         self._check_file()
         with self._opened() as container:
@@ -60,19 +63,19 @@ class VideoReader:
             size = f"{self.width}x{self.height} pixels (width x height)"
             raise VideoError(f"{self.path}: frames are {size}, expected at least {MIN_SIDE}x{MIN_SIDE}")
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
         """Yields (float, ndarray): each frame's time in seconds and its pixels, uint8 [H, W, 3], RGB, rotated."""
         for time, frame in self.sample(SOURCE_RATE):
             yield float(time), frame
 
-    def sample(self, fps):
+    def sample(self, fps: float | Fraction | Literal["source"]) -> Iterator[tuple[Fraction, np.ndarray]]:
         """Frames at a rate: for the i-th interval of 1 / fps seconds the frame that is on screen in its middle.
 
         One that stays longer comes again; others are decoded but never converted. The last interval counts where
         the video fills more than half of it. There is at least one frame.
 
         Args:
-            fps (int, float, Fraction or "source"): frames a second; "source": each frame once, at its own time.
+            fps: frames a second; "source": each frame once, at its own time.
 
         Yields:
             (Fraction, ndarray): seconds, i / fps, and uint8 [H, W, 3], RGB, rotated.
@@ -85,7 +88,7 @@ class VideoReader:
             return ((time, self._pixels(frame)) for time, frame in self._decoded())
         return self._sample_intervals(exact_rate(fps))
 
-    def num_seconds(self, fps):
+    def num_seconds(self, fps: float | Fraction | Literal["source"]) -> int:
         """How many seconds, counted from time 0 and rounded up, the frames of `sample(fps)` lie in."""
         if fps == SOURCE_RATE:
             return int(self.last_frame_time) + 1
@@ -93,12 +96,14 @@ class VideoReader:
         last_interval = max(int(self._first_frame_time * fps), math.ceil(self._end * fps - Fraction(1, 2)) - 1)
         return int(last_interval / fps) + 1
 
-    def audio_blocks(self):
+    def audio_blocks(self) -> Iterator[np.ndarray]:
         """The sound as it is decoded, from time 0 on: channels averaged, gaps between timestamps filled with silence.
 
         Yields:
             float32 [n] in [-1, 1], at `audio_rate`; nothing at all without sound.
         """
+        if self.audio_rate is None:
+            return
         written = 0  # samples
         for time, frame in self.audio_frames():
             samples = self._mono(frame)
@@ -111,12 +116,12 @@ class VideoReader:
             written += len(samples)
             yield samples
 
-    def read_audio(self):
+    def read_audio(self) -> tuple[np.ndarray, int] | tuple[None, None]:
         """The whole sound: (float32 [samples] in [-1, 1], mono, rate in hertz); (None, None) without one."""
         blocks = list(self.audio_blocks())
-        return (np.concatenate(blocks), self.audio_rate) if blocks else (None, None)
+        return (np.concatenate(blocks), self.audio_rate) if blocks and self.audio_rate else (None, None)
 
-    def audio_frames(self):
+    def audio_frames(self) -> Iterator[tuple[Fraction, av.AudioFrame]]:
         """Yields (Fraction, av.AudioFrame): the sound as decoded, each piece with its time in seconds."""
         if not self.has_audio:
             return
@@ -124,11 +129,11 @@ class VideoReader:
             time = Fraction(0)
             for frame in _decode(container, container.streams.audio[0], self.path):
                 if frame.pts is not None:
-                    time = max(Fraction(0), frame.pts * frame.time_base - self._origin)
+                    time = max(Fraction(0), _seconds(frame.pts, frame) - self._origin)
                 yield time, frame
                 time += Fraction(frame.samples, frame.sample_rate)
 
-    def _check_file(self):
+    def _check_file(self) -> None:
         if not os.path.exists(self.path):
             raise VideoError(f"{self.path}: no such file, expected a video")
         if not os.path.isfile(self.path):
@@ -139,7 +144,7 @@ class VideoReader:
             raise VideoError(f"{self.path}: the file is empty (0 bytes), expected a video")
 
     @contextmanager
-    def _opened(self):
+    def _opened(self) -> Iterator[InputContainer]:
         """The file's container; what PyAV raises while it is open becomes a VideoError."""
         # Nothing is fetched from elsewhere, and a colon in the name is not taken for a protocol.
         options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
@@ -149,7 +154,7 @@ class VideoReader:
         except (av.FFmpegError, OSError) as error:
             raise VideoError(f"{self.path}: not a readable video ({error.strerror})") from error
 
-    def _video_stream(self, container):
+    def _video_stream(self, container: InputContainer) -> av.VideoStream:
         streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
         name = container.format.name
         if name == "tty" or name == "image2" or name.endswith("_pipe"):
@@ -159,10 +164,11 @@ class VideoReader:
             raise VideoError(f"{self.path}: holds {found}, expected a video")
         return streams[0]
 
-    def _probe(self, container):
+    def _probe(self, container: InputContainer) -> None:
         """Reads the file once: all packets' times, which the header may lack or have wrong, and the first frame."""
         video = self._video_stream(container)
-        first = begin = last = end = None
+        first: av.VideoFrame | None = None
+        span: tuple[Fraction, Fraction, Fraction] | None = None  # begin of the first and of the last, end, in seconds
         self.fps = float(video.average_rate or video.guessed_rate or 25)
         self._frame_seconds = 1 / Fraction(self.fps).limit_denominator(1001)
         for packet in container.demux(video):
@@ -172,17 +178,17 @@ class VideoReader:
             stamp = packet.pts if packet.pts is not None else packet.dts
             if stamp is None or packet.is_discard:
                 continue
-            time = stamp * video.time_base
-            length = (packet.duration or 0) * video.time_base or self._frame_seconds
-            begin = time if begin is None else min(begin, time)
-            last = time if last is None else max(last, time)
-            end = time + length if end is None else max(end, time + length)
-        if first is None or begin is None:
+            time = _seconds(stamp, video)
+            end = time + (_seconds(packet.duration or 0, video) or self._frame_seconds)
+            span = (min(span[0], time), max(span[1], time), max(span[2], end)) if span else (time, time, end)
+        if first is None or span is None:
             raise VideoError(f"{self.path}: holds no frame that can be decoded")
+        begin, last, end = span
         self._check_complete(video, end - begin)
         audio = next(iter(container.streams.audio), None)
-        audible = audio is not None and audio.start_time is not None
-        self._origin = min(begin, audio.start_time * audio.time_base) if audible else begin
+        self._origin = begin
+        if audio is not None and audio.start_time is not None:
+            self._origin = min(begin, _seconds(audio.start_time, audio))
         self._first_frame_time, self._end = begin - self._origin, end - self._origin
         self.duration, self.last_frame_time = float(self._end), last - self._origin
         self.rotation = round(first.rotation / 90) * 90 % 360
@@ -191,13 +197,13 @@ class VideoReader:
         self.has_audio = audio is not None
         self.audio_rate = audio.codec_context.sample_rate if audio else None
 
-    def _check_complete(self, video, found):
-        declared = (video.duration or 0) * video.time_base
+    def _check_complete(self, video: av.VideoStream, found: Fraction) -> None:
+        declared = _seconds(video.duration or 0, video)
         if found + self._frame_seconds < MIN_SHARE_FOUND * declared:
             seconds = f"{float(found):.2f} s, expected {float(declared):.2f} s"
             raise VideoError(f"{self.path}: is cut off: pictures of {seconds}")
 
-    def _decoded(self):
+    def _decoded(self) -> Iterator[tuple[Fraction, av.VideoFrame]]:
         """Yields (Fraction, av.VideoFrame): those shown at all, each later than the one before."""
         with self._opened() as container:
             video = self._video_stream(container)
@@ -208,14 +214,14 @@ class VideoReader:
                 if stamp is None:
                     time = previous + self._frame_seconds
                 else:
-                    time = max(Fraction(0), stamp * video.time_base - self._origin)
+                    time = max(Fraction(0), _seconds(stamp, video) - self._origin)
                 if time > previous:
                     yield time, frame
                     previous = time
 
-    def _sample_intervals(self, fps):
+    def _sample_intervals(self, fps: Fraction) -> Iterator[tuple[Fraction, np.ndarray]]:
         half = Fraction(1, 2)
-        shown, pixels, interval, first_interval = None, None, None, None
+        shown, pixels, interval, first_interval = None, None, 0, 0
         for time, frame in itertools.chain(self._decoded(), [(self._end, None)]):
             if shown is None:
                 interval = first_interval = int(time * fps)
@@ -226,12 +232,12 @@ class VideoReader:
                 interval += 1
             shown, pixels = frame, None
 
-    def _pixels(self, frame):
+    def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
         width, height = self._stored_size  # a size that changes midway is brought to the first frame's
         pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
         return np.ascontiguousarray(np.rot90(pixels, self.rotation // 90))
 
-    def _mono(self, frame):
+    def _mono(self, frame: av.AudioFrame) -> np.ndarray:
         """Returns: float32 [samples], the mean of a decoded piece's channels."""
         if frame.sample_rate != self.audio_rate:
             rates = f"from {self.audio_rate} to {frame.sample_rate} Hz"
@@ -248,14 +254,19 @@ class VideoReader:
         return mono
 
 
-def exact_rate(fps):
+def exact_rate(fps: float | Fraction) -> Fraction:
     """A frame rate as a fraction (29.97 is 2997 / 100; 30000 / 1001 stays so). Raises: ValueError, if not positive."""
     if not 0 < fps < math.inf:
         raise ValueError(f"a frame rate must be positive, got {fps}")
     return Fraction(fps).limit_denominator(1001)
 
 
-def _decode(container, stream, path):
+def _seconds(stamp: int, of: Any) -> Fraction:
+    """A time or a length, in seconds, that a stream, packet or frame counts in its own unit."""
+    return stamp * of.time_base
+
+
+def _decode(container: InputContainer, stream: Any, path: str) -> Iterator[Any]:
     """Yields a stream's frames; a packet that cannot be decoded is left out, as players do."""
     for packet in container.demux(stream):
         try:

@@ -2,13 +2,18 @@
 
 import math
 import os
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from types import TracebackType
+from typing import Self
 
 import av
 import numpy as np
 
 from .reading import BLOCK_SAMPLES, VideoError, VideoReader, exact_rate
+
+Sound = VideoReader | tuple[np.ndarray, int]  # the video whose sound it is, or samples and their rate in hertz
 
 WRITING_TICK = Fraction(1, 90000)  # seconds, as in MPEG: a multiple of all usual frame rates' periods
 H264_OPTIONS = {"crf": "18", "preset": "veryfast"}
@@ -22,21 +27,28 @@ class VideoWriter:
     column twice, since the pixel format knows even ones only.
 
     Args:
-        path (str or PathLike): of the file; its folder must exist.
-        height, width (int): of the frames.
-        fps (float): about how many frames come a second; their own times decide when they are shown.
-        audio (VideoReader or tuple): the video whose sound is kept, or (float32 [samples] mono, rate in hertz); None
+        path: of the file; its folder must exist.
+        height, width: of the frames.
+        fps: about how many frames come a second; their own times decide when they are shown.
+        audio: the video whose sound is kept, or (float32 [samples] mono, rate in hertz); None
             for no sound.
 
     Raises:
         VideoError: the file cannot be written, or not to its end (a full disk, say).
     """
 
-    def __init__(self, path, height, width, fps=25, audio=None):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        height: int,
+        width: int,
+        fps: float = 25,
+        audio: Sound | None = None,
+    ) -> None:
         self.path = os.fspath(path)
         self._partial_path = f"{self.path}.{os.getpid()}.part"
         self._size = height, width
-        self._durations = {}  # ticks, by the packet's time
+        self._durations: dict[int, int] = {}  # ticks, by the packet's time
         self._last_tick = -1
         try:
             self._file = _PartialFile(self._partial_path)
@@ -53,18 +65,20 @@ class VideoWriter:
             self._discard()
             raise
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self._finish() if kind is None else self._discard()
 
-    def write(self, frame, time, duration=None):
+    def write(self, frame: np.ndarray, time: float | Fraction, duration: float | Fraction | None = None) -> None:
         """
         Args:
-            frame (ndarray): uint8 [height, width, 3], RGB.
-            time (float): seconds, from when on it is shown; later than the frame before.
-            duration (float): seconds; where it matters, for the last frame.
+            frame: uint8 [height, width, 3], RGB.
+            time: seconds, from when on it is shown; later than the frame before.
+            duration: seconds; where it matters, for the last frame.
 
         Raises:
             ValueError: for a frame of another size, or one not later than the one before.
@@ -85,39 +99,39 @@ class VideoWriter:
             self._write_sound_until(time)
             self._mux_pictures(picture)
 
-    def _add_video(self, height, width, fps):
+    def _add_video(self, height: int, width: int, fps: float) -> av.VideoStream:
         stream = self._container.add_stream("libx264", rate=exact_rate(fps), options=H264_OPTIONS)
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         stream.codec_context.time_base = WRITING_TICK
         return stream
 
-    def _add_audio(self, frame):
+    def _add_audio(self, frame: av.AudioFrame) -> av.AudioStream:
         """The sound's stream, as its first piece is."""
         rate = frame.sample_rate if frame.sample_rate in AAC_RATES else 48000
         channels = "mono" if frame.layout.nb_channels == 1 else "stereo"
         return self._container.add_stream("aac", rate=rate, layout=channels)
 
-    def _mux_pictures(self, picture):
+    def _mux_pictures(self, picture: av.VideoFrame | None) -> None:
         for packet in self._video.encode(picture):
             packet.duration = self._durations.pop(packet.pts, packet.duration)
             self._container.mux(packet)
 
-    def _write_sound_until(self, time):
+    def _write_sound_until(self, time: float | Fraction) -> None:
         """Sound goes along with the pictures, so that none of either waits in memory."""
-        while self._next_sound and self._next_sound[0] <= time:
+        while self._audio and self._next_sound and self._next_sound[0] <= time:
             start, frame = self._next_sound
             frame.pts, frame.time_base = round(start * frame.sample_rate), Fraction(1, frame.sample_rate)
             self._container.mux(self._audio.encode(frame))
             self._next_sound = next(self._sound, None)
 
     @contextmanager
-    def _writing(self):
+    def _writing(self) -> Iterator[None]:
         try:
             yield
         except (av.FFmpegError, OSError) as error:
             raise VideoError(f"{self.path}: could not be written to its end ({error.strerror})") from error
 
-    def _finish(self):
+    def _finish(self) -> None:
         try:
             with self._writing():
                 self._write_sound_until(math.inf)
@@ -131,7 +145,7 @@ class VideoWriter:
             self._discard()
             raise
 
-    def _discard(self):
+    def _discard(self) -> None:
         self._sound.close()
         self._file.dropped = True
         for close in (self._container.close, self._file.close):
@@ -144,16 +158,16 @@ class VideoWriter:
 class _PartialFile:
     """The file under way. Once it is dropped, nothing more is written: PyAV prints a trace if closing fails as well."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self._file = open(path, "wb")
         self.seek, self.tell, self.close = self._file.seek, self._file.tell, self._file.close
         self.dropped = False
 
-    def write(self, data):
+    def write(self, data: bytes) -> int:
         return len(data) if self.dropped else self._file.write(data)
 
 
-def _sound_of(audio):
+def _sound_of(audio: Sound | None) -> Generator[tuple[Fraction, av.AudioFrame], None, None]:
     """Yields (Fraction, av.AudioFrame): seconds, and a piece of the sound that VideoWriter was given."""
     if isinstance(audio, VideoReader):
         yield from audio.audio_frames()

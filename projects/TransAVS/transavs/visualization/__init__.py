@@ -1,7 +1,7 @@
 """Pictures of clips: masks over frames, results, the model's input, and what its queries attend to.
 
-Everything is drawn on images and on matplotlib figures of its own; no global state (pyplot) is touched, so that it works
-without a display and inside other programs.
+Everything is drawn on images and on matplotlib figures of its own; no global state (pyplot) is touched, so that it
+works without a display and inside other programs.
 """
 
 from .attention import attention_figure
@@ -19,3 +19,26 @@ from .masks import (
     overlay,
 )
 from .objects import draw_objects
+
+__all__ = [
+    "FORMATS",
+    "GROUND_TRUTH_COLOR",
+    "PREDICTION_COLOR",
+    "RIM_COLOR",
+    "ClipPicture",
+    "attention_figure",
+    "clip_figure",
+    "draw_heat",
+    "draw_instances",
+    "draw_objects",
+    "draw_waveform",
+    "figure_to_array",
+    "frames_of",
+    "inner_border",
+    "input_figure",
+    "instance_color",
+    "overlay",
+    "qualitative_figure",
+    "results_sheet",
+    "save_figure",
+]

@@ -1,27 +1,38 @@
 """Where the winning audio queries look."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import torch
 from detectron2.structures import Instances
+from matplotlib.figure import Figure
 
-from ..attention import winning_queries
+from ..attention import AttentionRecord, winning_queries
 from .canvas import FAINT_COLOR, GAP, blank_figure, resize, show, side_by_side, write
 from .masks import draw_heat, draw_instances
+
+Row = tuple[str, str, Sequence[np.ndarray]]  # its name, a second line below that, a picture a frame
 
 MAX_QUERIES = 3  # that a figure shows, by the pixels that they own
 
 
-def attention_figure(frames, instances, attention, title="", cell=144):
+def attention_figure(
+    frames: np.ndarray,
+    instances: Sequence[Instances],
+    attention: AttentionRecord,
+    title: str = "",
+    cell: int = 144,
+) -> Figure:
     """A clip's frames, their instances, and below, for each query that owns pixels, its attention in the decoder's last
     round over the scales.
 
     Args:
-        frames (ndarray): uint8 [F, H, W, 3], RGB, as the model got them.
-        instances (list[Instances]): the model's, for these frames at this size.
-        attention (AttentionRecord): of the same run.
-        title (str): the clip's id.
-        cell (int): height of a frame in the figure, in pixels.
+        frames: uint8 [F, H, W, 3], RGB, as the model got them.
+        instances: the model's, for these frames at this size.
+        attention: of the same run.
+        title: the clip's id.
+        cell: height of a frame in the figure, in pixels.
 
     Returns:
         matplotlib Figure.
@@ -42,13 +53,13 @@ def attention_figure(frames, instances, attention, title="", cell=144):
     return _stack(rows, cell, title, "" if queries else "no query owns a pixel")
 
 
-def _last_round(attention):
+def _last_round(attention: AttentionRecord) -> range:
     """Indices of the last layers that see each scale once."""
     scales = {maps.shape[-2:] for maps in attention.layers}
     return range(len(attention.layers))[-len(scales) :]
 
 
-def _stack(rows, cell, title, note):
+def _stack(rows: Sequence[Row], cell: int, title: str, note: str) -> Figure:
     """Rows of (name, second line, pictures) below each other."""
     margin, top, label = 14, 40, 128
     strips = [side_by_side(pictures) for _, _, pictures in rows]
@@ -64,7 +75,7 @@ def _stack(rows, cell, title, note):
     return figure
 
 
-def _resized(instances, size):
+def _resized(instances: Instances, size: tuple[int, int]) -> Instances:
     """A frame's instances at another size."""
     masks = instances.pred_masks.cpu().numpy().astype(np.uint8)
     masks = [cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT) for mask in masks]
@@ -72,5 +83,5 @@ def _resized(instances, size):
     return Instances(size, **fields)
 
 
-def _enlarged(heat, frame):
+def _enlarged(heat: torch.Tensor, frame: np.ndarray) -> np.ndarray:
     return cv2.resize(heat.cpu().numpy(), frame.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)

@@ -1,12 +1,15 @@
 """Results: one clip at its full length, some clips side by side as in the paper, many clips on a sheet."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from matplotlib.figure import Figure
 
 from .canvas import FAINT_COLOR, GAP, blank_figure, fade, resize, show, side_by_side, waveform_axes, write
-from .masks import GROUND_TRUTH_COLOR, PREDICTION_COLOR, grey, overlay
+from .masks import GROUND_TRUTH_COLOR, PREDICTION_COLOR, Color, grey, overlay
 
 GREY_SHARE = 0.75  # how far pictures take the colours out of what no mask covers
 LABEL_LINE = 18  # pixels from one line of a label to the next
@@ -18,26 +21,26 @@ class ClipPicture:
     """What is drawn of one clip.
 
     Args:
-        frames (list): T uint8 [H, W, 3], RGB.
-        masks (list): T bool [H, W], the ground truth; None where a frame has none.
-        predictions (list): T masks, bool [H, W], or probabilities, float [H, W]; None where a frame has none.
-        waveform (ndarray): float [samples], mono, in [-1, 1]; None draws no waveform.
-        rate (int): the waveform's samples a second.
-        title (str): the clip's id.
-        subtitle (str): its category, say.
-        jaccard (float): the clip's mean J in [0, 1], shown in percent; None shows none.
+        frames: T uint8 [H, W, 3], RGB.
+        masks: T bool [H, W], the ground truth; None where a frame has none.
+        predictions: T masks, bool [H, W], or probabilities, float [H, W]; None where a frame has none.
+        waveform: float [samples], mono, in [-1, 1]; None draws no waveform.
+        rate: the waveform's samples a second.
+        title: the clip's id.
+        subtitle: its category, say.
+        jaccard: the clip's mean J in [0, 1], shown in percent; None shows none.
     """
 
-    frames: list
-    masks: list
-    predictions: list
-    waveform: np.ndarray = None
+    frames: Sequence[np.ndarray]
+    masks: Sequence[np.ndarray | None]
+    predictions: Sequence[np.ndarray | None]
+    waveform: np.ndarray | None = None
     rate: int = 16000
     title: str = ""
     subtitle: str = ""
-    jaccard: float = None
+    jaccard: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         counts = [len(self.frames), len(self.masks), len(self.predictions)]
         if len(set(counts)) != 1 or not counts[0]:
             raise ValueError(
@@ -45,13 +48,13 @@ class ClipPicture:
             )
 
 
-def clip_figure(clip, cell=160, detail=1):
+def clip_figure(clip: ClipPicture, cell: int = 160, detail: int = 1) -> Figure:
     """One clip at its full length: rows frame, ground truth and prediction over its T frames, the waveform below.
 
     Args:
-        clip (ClipPicture)
-        cell (int): height of a frame, in pixels; smaller frames are enlarged.
-        detail (int): pixels of the pictures in one of the figure's: more than 1 makes a PDF sharper.
+        clip: what is drawn.
+        cell: height of a frame, in pixels; smaller frames are enlarged.
+        detail: pixels of the pictures in one of the figure's: more than 1 makes a PDF sharper.
 
     Returns:
         matplotlib Figure.
@@ -59,12 +62,12 @@ def clip_figure(clip, cell=160, detail=1):
     return qualitative_figure([clip], cell, detail)
 
 
-def qualitative_figure(clips, cell=160, detail=1):
+def qualitative_figure(clips: Sequence[ClipPicture], cell: int = 160, detail: int = 1) -> Figure:
     """Clips side by side, as papers show them: rows frame, ground truth and prediction, the waveform second by second.
 
     Args:
-        clips (list[ClipPicture])
-        cell, detail (int): as of `clip_figure`.
+        clips: what is drawn, in this order.
+        cell, detail: as of `clip_figure`.
 
     Returns:
         matplotlib Figure.
@@ -96,12 +99,12 @@ def qualitative_figure(clips, cell=160, detail=1):
     return figure
 
 
-def results_sheet(clips, cell=104, detail=1):
+def results_sheet(clips: Sequence[ClipPicture], cell: int = 104, detail: int = 1) -> Figure:
     """Several clips on one sheet: a row a clip, with its frames, ground truth and prediction side by side.
 
     Args:
-        clips (list[ClipPicture])
-        cell, detail (int): as of `clip_figure`.
+        clips: what is drawn, in this order.
+        cell, detail: as of `clip_figure`.
 
     Returns:
         matplotlib Figure.
@@ -129,12 +132,12 @@ def results_sheet(clips, cell=104, detail=1):
     return figure
 
 
-def _need_clips(clips, name):
+def _need_clips(clips: Sequence[ClipPicture], name: str) -> None:
     if not clips:
         raise ValueError(f"{name} needs at least one clip")
 
 
-def _strips(clip, cell, gap=GAP):
+def _strips(clip: ClipPicture, cell: int, gap: int = GAP) -> list[np.ndarray]:
     """The clip's three rows, each uint8 [cell, width, 3]: T frames side by side."""
     frames = [resize(np.asarray(frame), cell) for frame in clip.frames]
     truth = [_masked(frame, mask, GROUND_TRUTH_COLOR) for frame, mask in zip(frames, clip.masks)]
@@ -142,7 +145,7 @@ def _strips(clip, cell, gap=GAP):
     return [side_by_side(row, gap) for row in (frames, truth, predicted)]
 
 
-def _masked(frame, mask, color):
+def _masked(frame: np.ndarray, mask: np.ndarray | None, color: Color) -> np.ndarray:
     """The frame with its mask, enlarged to the frame's size; faded where there is no mask to show."""
     if mask is None:
         return fade(frame)
@@ -155,13 +158,13 @@ def _masked(frame, mask, color):
     return overlay(background, inside if np.asarray(mask).dtype == bool else enlarged, color=color)
 
 
-def _caption(clip):
+def _caption(clip: ClipPicture) -> str:
     score = "" if clip.jaccard is None else f"J {100 * clip.jaccard:.1f}"
     return "  ·  ".join(part for part in (clip.subtitle, score) if part)
 
 
-def _clip_label(figure, clip, x, y, cell):
-    lines = [(_shorten(clip.title, 18), {"weight": "bold"})]
+def _clip_label(figure: Figure, clip: ClipPicture, x: float, y: float, cell: int) -> None:
+    lines: list[tuple[str, dict[str, Any]]] = [(_shorten(clip.title, 18), {"weight": "bold"})]
     if clip.subtitle:
         lines.append((_shorten(clip.subtitle, 21), {"color": FAINT_COLOR}))
     if clip.jaccard is not None:
@@ -171,5 +174,5 @@ def _clip_label(figure, clip, x, y, cell):
         write(figure, x, first + row * LABEL_LINE, text, **style)
 
 
-def _shorten(text, length):
+def _shorten(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,21 +1,25 @@
 """What the model receives of a clip: frames, masks and log-mel, after all augmentation."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
+from matplotlib.figure import Figure
 
 from ..data.audio import SILENCE
-from .canvas import FAINT_COLOR, GAP, axes_at, blank_figure, resize, show, write
+from .canvas import FAINT_COLOR, GAP, Box, axes_at, blank_figure, resize, show, write
 from .masks import GROUND_TRUTH_COLOR, overlay
 
 SOUND_MAP = "magma"
 
 
-def input_figure(clip, image_format="RGB", cell=128):
+def input_figure(clip: dict[str, Any], image_format: str = "RGB", cell: int = 128) -> Figure:
     """A model input, second by second: its frames, in training their masks, and the log-mel example of each second.
 
     Args:
-        clip (dict): as `AVSDatasetMapper` makes it: `images`, `frame_indices`, `audio_log_mel` and perhaps `instances`.
-        image_format (str): INPUT.FORMAT, the order of the images' channels.
-        cell (int): height of a frame in the figure, in pixels.
+        clip: as `AVSDatasetMapper` makes it: `images`, `frame_indices`, `audio_log_mel` and perhaps `instances`.
+        image_format: INPUT.FORMAT, the order of the images' channels.
+        cell: height of a frame in the figure, in pixels.
 
     Returns:
         matplotlib Figure.
@@ -40,13 +44,13 @@ def input_figure(clip, image_format="RGB", cell=128):
     return figure
 
 
-def frames_of(clip, image_format="RGB"):
+def frames_of(clip: dict[str, Any], image_format: str = "RGB") -> np.ndarray:
     """A model input's frames as pictures: uint8 [F, h, w, 3], RGB."""
     frames = clip["images"].permute(0, 2, 3, 1).numpy()
     return np.ascontiguousarray(frames[..., ::-1] if image_format == "BGR" else frames)
 
 
-def _pictures(clip, image_format):
+def _pictures(clip: dict[str, Any], image_format: str) -> dict[str, Iterable[np.ndarray]]:
     """The rows that have a picture a frame: {name: [uint8 [h, w, 3], ...]}."""
     frames = frames_of(clip, image_format)
     if "instances" not in clip:
@@ -56,7 +60,7 @@ def _pictures(clip, image_format):
     return {"frame": frames, "mask": masked}
 
 
-def _show_log_mel(figure, log_mel, boxes):
+def _show_log_mel(figure: Figure, log_mel: np.ndarray, boxes: Sequence[Box]) -> None:
     """Each second's example, time from left to right, low notes at the bottom; all on one scale from silence up."""
     highest = max(float(log_mel.max()), SILENCE + 1)
     for example, box in zip(log_mel, boxes):
@@ -73,7 +77,7 @@ def _show_log_mel(figure, log_mel, boxes):
         axes.axis("off")
 
 
-def _facts(clip):
+def _facts(clip: dict[str, Any]) -> str:
     height, width = clip["images"].shape[-2:]
     log_mel = clip["audio_log_mel"]
     return (

@@ -1,15 +1,22 @@
 """Masks, instances and heat over a frame."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
+from detectron2.data import Metadata
+from detectron2.structures import Instances
 from detectron2.utils.visualizer import Visualizer
 from matplotlib import colormaps
+from numpy.typing import ArrayLike
 
-PREDICTION_COLOR = (255, 112, 32)  # orange; with the blue below told apart by colour-blind readers too
-GROUND_TRUTH_COLOR = (0, 150, 255)
-RIM_COLOR = (255, 255, 255)
+Color = tuple[int, int, int]  # RGB, 0 to 255
+
+PREDICTION_COLOR: Color = (255, 112, 32)  # orange; with the blue below told apart by colour-blind readers too
+GROUND_TRUTH_COLOR: Color = (0, 150, 255)
+RIM_COLOR: Color = (255, 255, 255)
 # Of a frame's instances, by their query: after Okabe and Ito, told apart by colour-blind readers.
-INSTANCE_COLORS = (
+INSTANCE_COLORS: tuple[Color, ...] = (
     PREDICTION_COLOR,
     (86, 180, 233),
     (0, 158, 115),
@@ -25,19 +32,25 @@ TEXT_SIZE, TEXT_SHARE = 9, 1 / 32  # of that text, in points: at least, and of t
 POINT = 100 / 72  # pixels, in Visualizer's figures
 
 
-def overlay(frame, mask, contour=True, color=PREDICTION_COLOR, opacity=MASK_OPACITY):
-    """Lays a mask over a frame: a half-transparent colour inside, a line of it along the inner side of the border, and a
-    thin white one along the outer side, so that the border is seen on frames of any colour.
+def overlay(
+    frame: ArrayLike,
+    mask: ArrayLike,
+    contour: bool = True,
+    color: Color = PREDICTION_COLOR,
+    opacity: float = MASK_OPACITY,
+) -> np.ndarray:
+    """Lays a mask over a frame: a half-transparent colour inside, a line of it along the inner side of the border, and
+    a thin white one along the outer side, so that the border is seen on frames of any colour.
 
     It is exact to the pixel and keeps the frame's size. `draw_instances` tells several instances apart.
 
     Args:
-        frame (ndarray): uint8 [H, W, 3], RGB.
-        mask (ndarray): bool [H, W]; or float [H, W], probabilities, whose colour is the stronger the higher they are and
+        frame: uint8 [H, W, 3], RGB.
+        mask: bool [H, W]; or float [H, W], probabilities, whose colour is the stronger the higher they are and
             whose lines run where they exceed 0.5.
-        contour (bool): draw the lines.
-        color (tuple[int]): RGB.
-        opacity (float): of the colour where the mask is True, or the probability 1; in [0, 1].
+        contour: draw the lines.
+        color: RGB.
+        opacity: of the colour where the mask is True, or the probability 1; in [0, 1].
 
     Returns:
         ndarray: uint8 [H, W, 3], a new image.
@@ -47,7 +60,7 @@ def overlay(frame, mask, contour=True, color=PREDICTION_COLOR, opacity=MASK_OPAC
     """
     frame, mask = checked(frame, mask)
     weight = opacity * mask.astype(np.float32)[..., None]
-    image = np.rint(frame * (1 - weight) + np.float32(color) * weight).astype(np.uint8)
+    image = np.rint(frame * (1 - weight) + np.array(color, dtype=np.float32) * weight).astype(np.uint8)
     if contour:
         inside = mask > 0.5 if mask.dtype != bool else mask
         image[inner_border(~inside)] = RIM_COLOR
@@ -55,25 +68,31 @@ def overlay(frame, mask, contour=True, color=PREDICTION_COLOR, opacity=MASK_OPAC
     return image
 
 
-def inner_border(mask, width=1):
+def inner_border(mask: np.ndarray, width: int = 1) -> np.ndarray:
     """The pixels of a mask at most `width` from one outside it: bool [H, W]. The image's own edge is no border."""
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
     eroded = cv2.erode(mask.astype(np.uint8), kernel, iterations=width, borderType=cv2.BORDER_CONSTANT, borderValue=1)
     return mask & (eroded == 0)
 
 
-def draw_instances(frame, instances, metadata=None, scale=None, opacity=MASK_OPACITY):
+def draw_instances(
+    frame: ArrayLike,
+    instances: Instances,
+    metadata: Metadata | None = None,
+    scale: float | None = None,
+    opacity: float = MASK_OPACITY,
+) -> np.ndarray:
     """Draws a frame's instances with Detectron2's `Visualizer`: colour, contour and score of each.
 
     The colour goes by the query, so that a query has the same one in all frames. Visualizer's own
     `draw_instance_predictions` picks random colours and fills the holes of masks; its parts are used here instead.
 
     Args:
-        frame (ndarray): uint8 [H, W, 3], RGB.
-        instances (Instances): `pred_masks` bool [k, H, W], `scores` [k]; `pred_classes` and `query_index` where known.
-        metadata (Metadata): its `thing_classes` name the classes, where there are several.
-        scale (float): how much larger the picture is; None enlarges frames that are too small for text.
-        opacity (float): of the colours, in [0, 1].
+        frame: uint8 [H, W, 3], RGB.
+        instances: `pred_masks` bool [k, H, W], `scores` [k]; `pred_classes` and `query_index` where known.
+        metadata: its `thing_classes` name the classes, where there are several.
+        scale: how much larger the picture is; None enlarges frames that are too small for text.
+        opacity: of the colours, in [0, 1].
 
     Returns:
         ndarray: uint8 [scale * H, scale * W, 3].
@@ -95,18 +114,18 @@ def draw_instances(frame, instances, metadata=None, scale=None, opacity=MASK_OPA
     return visualizer.output.get_image()
 
 
-def instance_color(number):
+def instance_color(number: int) -> Color:
     """The colour that goes with a number, of a query or of a video's object: RGB."""
     return INSTANCE_COLORS[number % len(INSTANCE_COLORS)]
 
 
-def draw_heat(frame, heat, opacity=0.75):
+def draw_heat(frame: ArrayLike, heat: ArrayLike, opacity: float = 0.75) -> np.ndarray:
     """Lays a map over the grey frame: the brighter, the higher.
 
     Args:
-        frame (ndarray): uint8 [H, W, 3], RGB.
-        heat (ndarray): float [H, W], from 0 up; its highest value gets the brightest colour.
-        opacity (float): of the colours, in [0, 1].
+        frame: uint8 [H, W, 3], RGB.
+        heat: float [H, W], from 0 up; its highest value gets the brightest colour.
+        opacity: of the colours, in [0, 1].
 
     Returns:
         ndarray: uint8 [H, W, 3].
@@ -119,12 +138,12 @@ def draw_heat(frame, heat, opacity=0.75):
     return np.rint(opacity * colors + (1 - opacity) * grey(frame)).astype(np.uint8)
 
 
-def grey(frame):
+def grey(frame: np.ndarray) -> np.ndarray:
     """The frame without its colours: uint8 [H, W, 3]."""
     return cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
-def checked(frame, mask):
+def checked(frame: ArrayLike, mask: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Both as arrays. Raises: ValueError, where they do not fit."""
     frame, mask = np.asarray(frame), np.asarray(mask)
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
@@ -134,20 +153,20 @@ def checked(frame, mask):
     return frame, mask
 
 
-def line_width(shape):
+def line_width(shape: Sequence[int]) -> int:
     """Pixels of a border's line in a frame of this height and width."""
     return max(1, round(min(shape) / 96))  # 2 pixels at AVSBench's 224
 
 
-def _label(instance, metadata):
+def _label(instance: Instances, metadata: Metadata | None) -> str:
     """ "87%", or "guitar 87%" where there are several classes with names."""
     names = metadata.get("thing_classes", []) if metadata is not None else []
     name = f"{names[int(instance.pred_classes)]} " if len(names) > 1 and instance.has("pred_classes") else ""
     return f"{name}{100 * float(instance.scores):.0f}%"
 
 
-def _draw_instance(visualizer, mask, color, label, opacity):
-    color = tuple(channel / 255 for channel in color)
+def _draw_instance(visualizer: Visualizer, mask: np.ndarray, rgb: Color, label: str, opacity: float) -> None:
+    color = tuple(channel / 255 for channel in rgb)
     visualizer.draw_soft_mask(mask.astype(np.float32), color, alpha=opacity)
     for polygon in _outlines(mask):
         visualizer.draw_polygon(polygon, color, edge_color=color, alpha=0)
@@ -161,15 +180,15 @@ def _draw_instance(visualizer, mask, color, label, opacity):
         visualizer.draw_text(label, (x, max(0, top - text_height)), color=color, font_size=size)
 
 
-def top_of_largest_part(mask):
+def top_of_largest_part(mask: np.ndarray) -> tuple[float, int]:
     """Where a mask's label goes: x and y."""
     _, _, boxes, centers = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     largest = 1 + boxes[1:, cv2.CC_STAT_AREA].argmax()  # 0 is the background
     return centers[largest, 0], boxes[largest, cv2.CC_STAT_TOP]
 
 
-def _outlines(mask):
+def _outlines(mask: np.ndarray) -> list[np.ndarray]:
     """The borders of a mask, of its holes too, between pixels: list of [n, 2], x and y."""
-    enlarged = np.kron(mask.astype(np.uint8), np.ones((2, 2), dtype=np.uint8))
+    enlarged = mask.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
     contours, _ = cv2.findContours(enlarged, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     return [contour[:, 0] / 2 + 0.25 for contour in contours]

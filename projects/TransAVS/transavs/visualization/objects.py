@@ -2,6 +2,8 @@
 
 import cv2
 import numpy as np
+from detectron2.structures import Instances
+from numpy.typing import ArrayLike
 
 from .masks import MASK_OPACITY, RIM_COLOR, checked, inner_border, instance_color, line_width, top_of_largest_part
 
@@ -12,15 +14,15 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 FONT_PIXELS = 22  # the height of its digits at scale 1
 
 
-def draw_objects(frame, instances):
+def draw_objects(frame: ArrayLike, instances: Instances) -> np.ndarray:
     """Draws the objects of a video's frame: a half-transparent colour in each mask, a line of it inside the mask's
     border, a thin white one around all of them, and the scores in percent.
 
     Unlike `draw_instances`, which Visualizer slows down to a few frames a second, it is meant for whole videos.
 
     Args:
-        frame (ndarray): uint8 [H, W, 3], RGB.
-        instances (Instances): `pred_masks` bool [k, H, W] without a common pixel, `scores` [k], `object_number` [k],
+        frame: uint8 [H, W, 3], RGB.
+        instances: `pred_masks` bool [k, H, W] without a common pixel, `scores` [k], `object_number` [k],
             which gives the colour.
 
     Returns:
@@ -35,7 +37,7 @@ def draw_objects(frame, instances):
         checked(image, mask)
     colors = [instance_color(number) for number in instances.object_number.tolist()]
     for mask, color in zip(masks, colors):
-        image[mask] = np.rint((1 - MASK_OPACITY) * image[mask] + MASK_OPACITY * np.float32(color))
+        image[mask] = np.rint((1 - MASK_OPACITY) * image[mask] + MASK_OPACITY * np.array(color, dtype=np.float32))
     image[inner_border(~masks.any(0))] = RIM_COLOR
     for mask, color in zip(masks, colors):
         image[inner_border(mask, line_width(mask.shape))] = color
@@ -45,7 +47,7 @@ def draw_objects(frame, instances):
     return image
 
 
-def _write_above(image, mask, text):
+def _write_above(image: np.ndarray, mask: np.ndarray, text: str) -> None:
     """Writes a text above the mask's largest part, inside the image: white on a dark rim, readable on any frame."""
     height, width = image.shape[:2]
     scale = max(MIN_LABEL_PIXELS, LABEL_HEIGHT * min(height, width)) / FONT_PIXELS
