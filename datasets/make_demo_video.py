@@ -9,13 +9,14 @@ larger size, one clip after the other. Exits with status 3 where the packages th
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from transavs.data.avsbench import LAYOUTS, NUM_FRAMES, AVSDatasetError
-from transavs.data.synthetic import StampsMaker, ToyMaker, stamps, stamps_sources, toy
+from transavs.data.synthetic import Clip, ClipMaker, StampsMaker, ToyMaker, stamps, stamps_sources, toy
 from transavs.data.synthetic.clips import draw_in_motion, spread_test_clips
 from transavs.data.synthetic.command_line import add_source_options, check_size_and_seed, exit_without_packages
 from transavs.data.synthetic.debian import PackageError
@@ -23,7 +24,7 @@ from transavs.data.synthetic.sounds import SAMPLE_RATE
 from transavs.video import VideoError, VideoWriter
 
 
-def parse_arguments():
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", choices=("stamps", "toy"), default="stamps", help="default: stamps")
     parser.add_argument("--subset", choices=LAYOUTS, default="s4", help="default: s4")
@@ -36,12 +37,12 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def count_test_clips(data, subset):
+def count_test_clips(data: str, subset: str) -> int:
     counts = toy.COUNTS if data == "toy" else stamps.COUNTS["small"][subset]
     return counts[-1]
 
 
-def check_arguments(args):
+def check_arguments(args: argparse.Namespace) -> None:
     available = count_test_clips(args.data, args.subset)
     if not 1 <= args.num_clips <= available:
         split = f"the test clips of {args.data} {args.subset}"
@@ -57,7 +58,7 @@ def check_arguments(args):
         sys.exit(f"--output is {args.output}, whose folder cannot be made ({error.strerror})")
 
 
-def make_maker(args):
+def make_maker(args: argparse.Namespace) -> ClipMaker:
     """Of the dataset itself, at its own size."""
     if args.data == "toy":
         return ToyMaker()
@@ -65,7 +66,7 @@ def make_maker(args):
     return StampsMaker(sources.stamps.folder, sources.backgrounds.folder)
 
 
-def write_video(clips, path, fps, size):
+def write_video(clips: Sequence[Clip], path: Path, fps: int, size: int) -> None:
     sound = np.concatenate([clip.waveform for clip in clips])
     frames, num_frames = draw_in_motion(clips, fps, size), NUM_FRAMES * fps * len(clips)
     with VideoWriter(path, size, size, fps, audio=(sound, SAMPLE_RATE)) as writer:
@@ -73,7 +74,7 @@ def write_video(clips, path, fps, size):
             writer.write(frame, number / fps, 1 / fps)
 
 
-def main():
+def main() -> None:
     args = parse_arguments()
     check_arguments(args)
     try:

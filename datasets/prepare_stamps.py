@@ -6,6 +6,7 @@ downloaded when needed (208 MB, kept in a cache, no root needed); --stamps-root 
 folders. Exits with status 3 where the packages cannot be had.
 """
 
+import argparse
 import functools
 import os
 import sys
@@ -18,14 +19,14 @@ from transavs.data.synthetic.sources import fingerprint, stamps_sources
 from transavs.data.synthetic.stamps import COUNTS, SIZE, StampsMaker
 
 
-def parse_arguments():
+def parse_arguments() -> argparse.Namespace:
     parser = make_parser(__doc__.splitlines()[0], "stamps", SIZE)
     parser.add_argument("--scale", choices=COUNTS, default="small", help=f"clips in train, val, test: {COUNTS}")
     add_source_options(parser)
     return parser.parse_args()
 
 
-def make_maker(args):
+def make_maker(args: argparse.Namespace) -> StampsMaker:
     """Returns: StampsMaker; where its pictures and sounds are from stands in the output's SOURCES.txt."""
     sources = stamps_sources(args.stamps_root, args.backgrounds_root)
     maker = StampsMaker(sources.stamps.folder, sources.backgrounds.folder, args.size)
@@ -36,7 +37,7 @@ def make_maker(args):
     return maker
 
 
-def main():
+def main() -> None:
     args = parse_arguments()
     try:
         arguments = {

@@ -11,7 +11,7 @@ from transavs.data.synthetic.command_line import make_parser, run_maker
 from transavs.data.synthetic.toy import COUNTS, SIZE, ToyMaker
 
 
-def main():
+def main() -> None:
     parser = make_parser(__doc__.splitlines()[0], "toy", SIZE)
     parser.add_argument(
         "--clips", type=int, nargs=3, default=COUNTS, metavar=("TRAIN", "VAL", "TEST"), help=f"default: {COUNTS}"

@@ -1,7 +1,11 @@
+import pickle
+
 import numpy as np
 import pytest
+from torch.utils.data import DataLoader
 
-from transavs.data.synthetic.stamps import load_stamps, read_picture, read_sound
+from transavs.data.synthetic.clips import clip_generator
+from transavs.data.synthetic.stamps import StampsMaker, load_stamps, read_picture, read_sound
 
 
 @pytest.mark.parametrize(
@@ -32,3 +36,28 @@ def test_pauses_are_cut_out_of_a_sound(tmp_path, write_stamp, tone):
     write_stamp(tmp_path, "pauses", sound)
     seconds = len(read_sound(tmp_path / "pauses.ogg")) / 16000
     assert 1.0 <= seconds <= 1.35
+
+
+class _Clips:
+    """What a data loader takes: clips by their numbers, made when asked for."""
+
+    def __init__(self, maker):
+        self.maker = maker
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return self.maker.make_clip(clip_generator(0, "ms3", "train", index), "ms3", "train")
+
+
+def test_a_data_loaders_worker_makes_the_same_clips(stamps_root, backgrounds_root):
+    maker = StampsMaker(stamps_root, backgrounds_root, 64)
+    sent = _Clips(pickle.loads(pickle.dumps(maker)))  # as it reaches a worker that is not forked
+    loaded = list(DataLoader(sent, batch_size=None, num_workers=1, collate_fn=lambda clip: clip))
+    expected = _Clips(maker)
+    assert len(loaded) == len(expected)
+    for index, other in enumerate(loaded):
+        clip = expected[index]
+        assert np.array_equal(clip.frames, other.frames) and np.array_equal(clip.masks, other.masks)
+        assert np.array_equal(clip.waveform, other.waveform) and clip.objects == other.objects
