@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 
 # A worker a core, each with one thread: together they would otherwise fight for the cores.
 WORKERS ?= 2
-TEST := OMP_NUM_THREADS=1 $(RUN) -m pytest tests -q -n $(WORKERS) --dist worksteal
+TEST := OMP_NUM_THREADS=1 $(RUN) -m pytest tests -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 .PHONY: demo check test-fast test setup clean
 

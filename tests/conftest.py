@@ -20,6 +20,15 @@ from transavs import add_transavs_config
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Where workers share the tests, the longest go first: none is left for the end, when the other cores are idle."""
+    if hasattr(config, "workerinput"):
+        items.sort(
+            key=lambda item: -max((mark.kwargs.get("minutes", 1) for mark in item.iter_markers("slow")), default=0)
+        )
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)

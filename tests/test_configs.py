@@ -108,6 +108,7 @@ def random_clip():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.stem)
 def test_the_papers_models_take_a_training_step(path):
     cfg, model = build_random(path)
@@ -126,6 +127,7 @@ def test_the_papers_models_take_a_training_step(path):
     assert still == unreached | {name for name in before if name.startswith("audio_backbone.")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [path for path in PAPERS if path.parent == CONFIGS], ids=lambda path: path.stem)
 def test_half_precision_and_gradient_checkpointing_change_the_losses_by_rounding_alone(path):
     # Frozen batch norms, which random weights have no use for, would let the features grow beyond float16.

@@ -193,6 +193,7 @@ def test_deep_supervision_is_a_choice(small_cfg):
     assert losses[0]["loss_class"] > 2 * losses[1]["loss_class"]  # three layers against one
 
 
+@pytest.mark.slow
 def test_training_memorises_one_clip(small_cfg):
     model = build_model(small_cfg()).train()
     clip = make_clip(1, objects=1)

@@ -24,6 +24,7 @@ def test_scripts_can_be_called_by_their_name(path):
     assert path.read_text().startswith("#!/usr/bin/env python3\n") and os.access(path, os.X_OK)
 
 
+@pytest.mark.slow(minutes=2)
 def test_the_demo_falls_back_to_toy_where_debians_packages_cannot_be_had(run_script, tmp_path):
     tools = tmp_path / "bin"  # a PATH without apt-get
     tools.mkdir()
@@ -59,6 +60,7 @@ def test_the_demo_falls_back_to_toy_where_debians_packages_cannot_be_had(run_scr
         assert reader.duration == pytest.approx(20, abs=0.1)
 
 
+@pytest.mark.slow
 def test_the_benchmark_writes_what_configs_cost(run_script, tmp_path):
     page = tmp_path / "README.md"
     page.write_text("before\n<!-- measured: start -->\nold\n<!-- measured: end -->\nafter\n")

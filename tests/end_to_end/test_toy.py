@@ -51,6 +51,7 @@ def table_rows(markdown):
     return {first: others for first, *others in cells}
 
 
+@pytest.mark.slow(minutes=5)
 def test_toy_is_learnt_from_scratch_and_needs_its_sound(train, run_script, workplace):
     trained = train("full")
     assert trained.returncode == 0, trained.stdout[-3000:]
@@ -94,6 +95,7 @@ def test_toy_is_learnt_from_scratch_and_needs_its_sound(train, run_script, workp
     assert (workplace / "pictures/results.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_losses_to_the_last_digit(train, workplace):
     for name in ("first", "second"):
         assert train(name, "SOLVER.MAX_ITER", 4, "DATASETS.TEST", ("toy_s4_val",), *QUICK).returncode == 0
@@ -101,6 +103,7 @@ def test_the_same_seed_gives_the_same_losses_to_the_last_digit(train, workplace)
     assert first and first == second
 
 
+@pytest.mark.slow
 def test_the_log_tells_the_loss_terms_and_delta(train, workplace):
     run = train("log", "SOLVER.MAX_ITER", 1, "DATASETS.TEST", ("toy_s4_val",), *QUICK)
     (line,) = [line for line in run.stdout.splitlines() if "total_loss" in line]
@@ -108,6 +111,7 @@ def test_the_log_tells_the_loss_terms_and_delta(train, workplace):
         assert word in line
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_where_it_stopped(train, workplace):
     common = ("DATASETS.TEST", ("toy_s4_val",), "MODEL.TRANSAVS.THRESHOLD_STEP_ITERS", 2, *QUICK)
     assert train("resumed", "SOLVER.MAX_ITER", 3, *common).returncode == 0

@@ -8,6 +8,7 @@ import video_benchmark
 from transavs.video import VideoReader
 
 
+@pytest.mark.slow
 def test_a_videos_parts_are_timed_and_written(run_script, tmp_path):
     page = tmp_path / "README.md"
     page.write_text("before\n<!-- video measured: start -->\nold\n<!-- video measured: end -->\nafter\n")

@@ -24,7 +24,11 @@ from transavs.video import VideoReader
 ROOT = Path(__file__).resolve().parents[2]
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 WAIT = 60  # seconds at most, for anything
-pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs Debian's chromium and chromium-driver")
+pytestmark = [
+    pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs Debian's chromium and chromium-driver"),
+    pytest.mark.slow(minutes=3),
+    pytest.mark.xdist_group("web_demo"),  # one server and one browser for all of them
+]
 
 
 @pytest.fixture(scope="module")

@@ -301,6 +301,7 @@ def ten_minutes(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_over_ten_minutes(ten_minutes):
     done = subprocess.run(
         [sys.executable, "-c", FLAT_MEMORY, str(CONFIG), str(ten_minutes)],

@@ -63,6 +63,7 @@ def test_features_have_the_channels_and_strides_that_are_told(name, channels):
             assert features[key].shape == (1, shape.channels, *cells)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, channels",
     [
