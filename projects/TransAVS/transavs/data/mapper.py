@@ -3,20 +3,25 @@
 import copy
 import os
 import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from detectron2.config import configurable
+from detectron2.config import CfgNode, configurable
 from detectron2.data import detection_utils
 from detectron2.data import transforms as T
 from detectron2.projects.point_rend import ColorAugSSDTransform
 from detectron2.structures import BitMasks, Instances
 from PIL import Image
+from torch import Tensor
 
 from . import audio
 from .audio_modes import check_audio_mode
 from .avsbench import AVSDatasetError
 from .safe_pickle import load_tensor
+
+Path = str | os.PathLike[str]
 
 NOISE_RMS = 0.1  # of full scale; for a clip whose own level is not known, having only its log-mel
 FRAME_PADDING = 128  # grey, where a frame is smaller than the crop
@@ -43,16 +48,16 @@ class AVSDatasetMapper:
     @configurable
     def __init__(
         self,
-        is_train,
+        is_train: bool,
         *,
-        num_frames,
-        augmentations,
-        image_format="RGB",
-        color_jitter=False,
-        resampler="resampy",
-        frequency_mask=0,
-        time_mask=0,
-        audio_mode="original",
+        num_frames: int,
+        augmentations: list[T.Augmentation],
+        image_format: str = "RGB",
+        color_jitter: bool = False,
+        resampler: str = "resampy",
+        frequency_mask: int = 0,
+        time_mask: int = 0,
+        audio_mode: str = "original",
     ):
         check_audio_mode(audio_mode)
         if resampler not in audio.RESAMPLERS:
@@ -68,7 +73,7 @@ class AVSDatasetMapper:
         self.audio_mode = audio_mode
 
     @classmethod
-    def from_config(cls, cfg, is_train=True):
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
         return {
             "is_train": is_train,
             "num_frames": cfg.MODEL.TRANSAVS.NUM_FRAMES,
@@ -81,7 +86,7 @@ class AVSDatasetMapper:
             "audio_mode": "original" if is_train else cfg.TEST.AUDIO,
         }
 
-    def __call__(self, dataset_dict):
+    def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
         """
         Args:
             dataset_dict (dict): one clip, as `transavs.data.load_avsbench` lists them; it is not changed.
@@ -107,7 +112,7 @@ class AVSDatasetMapper:
             clip["instances"] = [_sounding_instances(mask) for mask in masks]
         return clip
 
-    def _frame_indices(self, clip):
+    def _frame_indices(self, clip: dict[str, Any]) -> list[int]:
         if not self.is_train:
             return list(range(len(clip["file_names"])))
         annotated = [index for index, path in enumerate(clip["sem_seg_file_names"]) if path is not None]
@@ -118,7 +123,7 @@ class AVSDatasetMapper:
             )
         return annotated
 
-    def _read_frames(self, clip, frame_indices):
+    def _read_frames(self, clip: dict[str, Any], frame_indices: list[int]) -> list[np.ndarray]:
         """Returns: list of F uint8 [H, W, 3], all of the same size"""
         frames, expected = [], None
         for index in frame_indices:
@@ -130,7 +135,7 @@ class AVSDatasetMapper:
             frames.append(frame)
         return frames
 
-    def _read_masks(self, clip, frame_indices, size):
+    def _read_masks(self, clip: dict[str, Any], frame_indices: list[int], size: tuple[int, int]) -> list[np.ndarray]:
         """Returns: list of F bool [H, W]"""
         masks = []
         for index in frame_indices:
@@ -141,7 +146,9 @@ class AVSDatasetMapper:
             masks.append(mask)
         return masks
 
-    def _augment(self, frames, masks):
+    def _augment(
+        self, frames: list[np.ndarray], masks: Sequence[np.ndarray | None]
+    ) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
         """Returns: F uint8 [h, w, 3] and F bool [h, w] (or None)"""
         if self.color_jitter is not None:
             frames = [self.color_jitter.apply_image(frame) for frame in frames]
@@ -153,7 +160,7 @@ class AVSDatasetMapper:
         ]
         return frames, masks
 
-    def _read_log_mel(self, clip):
+    def _read_log_mel(self, clip: dict[str, Any]) -> Tensor:
         if self.audio_mode == "silence":
             return audio.silent_examples(self.num_frames)
         if self.audio_mode == "noise":
@@ -165,7 +172,7 @@ class AVSDatasetMapper:
             log_mel = self._log_mel(*audio.read_waveform(path), path)
         return log_mel if self.spec_augment is None else self.spec_augment(log_mel)
 
-    def _noise_log_mel(self, clip):
+    def _noise_log_mel(self, clip: dict[str, Any]) -> Tensor:
         """White noise as loud as the clip's own sound; the same for the same clip in every run."""
         path, level = clip["audio_file_name"], NOISE_RMS
         if not _is_pickle(path):
@@ -175,14 +182,14 @@ class AVSDatasetMapper:
         noise = torch.randn(self.num_frames * audio.SAMPLE_RATE, generator=generator)
         return self._log_mel(level * noise, audio.SAMPLE_RATE, path)
 
-    def _log_mel(self, waveform, rate, path):
+    def _log_mel(self, waveform: np.ndarray | Tensor, rate: int, path: Path) -> Tensor:
         try:
             return audio.log_mel_examples(waveform, rate, self.num_frames, self.resampler)
         except audio.AudioError as error:
             raise audio.AudioError(f"{path}: {error}") from error
 
 
-def read_mask(path):
+def read_mask(path: Path) -> np.ndarray:
     """Reads a mask image of any mode: grey, palette, RGB, black-and-white.
 
     Returns:
@@ -194,7 +201,7 @@ def read_mask(path):
     return _read_image(path, "mask", _mask_pixels)
 
 
-def read_log_mel(path, num_frames):
+def read_log_mel(path: Path, num_frames: int) -> Tensor:
     """Reads AVSBench's pickled log-mel.
 
     Returns:
@@ -214,7 +221,7 @@ def read_log_mel(path, num_frames):
     return audio.fit_examples(log_mel, num_frames)
 
 
-def _training_augmentations(cfg):
+def _training_augmentations(cfg: CfgNode) -> list[T.Augmentation]:
     size = cfg.INPUT.IMAGE_SIZE
     augmentations = []
     if cfg.INPUT.RANDOM_FLIP != "none":
@@ -226,11 +233,11 @@ def _training_augmentations(cfg):
     ]
 
 
-def _test_augmentations(cfg):
+def _test_augmentations(cfg: CfgNode) -> list[T.Augmentation]:
     return [T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, "choice")]
 
 
-def _read_image(path, what, read):
+def _read_image(path: Path, what: str, read: Callable[[Path], np.ndarray]) -> np.ndarray:
     if not os.path.isfile(path):
         raise AVSDatasetError(f"{path}: no such file, expected a {what}")
     try:
@@ -240,14 +247,14 @@ def _read_image(path, what, read):
         raise AVSDatasetError(f"{path}: not a readable {what} ({type(error).__name__}: {error})") from error
 
 
-def _mask_pixels(path):
+def _mask_pixels(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         # By its colours, not by its indices: a palette may have black anywhere. An alpha channel says nothing here.
         pixels = np.asarray(image.convert("RGB") if image.mode in ("P", "PA", "LA", "RGBA") else image)
-    return pixels.astype(bool) if pixels.ndim == 2 else pixels.any(axis=2)
+    return pixels.astype(bool) if pixels.ndim == 2 else np.asarray(pixels.any(axis=2))
 
 
-def _sounding_instances(mask):
+def _sounding_instances(mask: np.ndarray) -> Instances:
     """Args: bool [h, w]. Returns: `Instances` with all the sounding pixels as one, or with none if there are none"""
     instances = Instances(mask.shape)
     masks = torch.from_numpy(np.ascontiguousarray(mask))[None]
@@ -257,9 +264,9 @@ def _sounding_instances(mask):
     return instances
 
 
-def _is_pickle(path):
+def _is_pickle(path: Path) -> bool:
     return os.fspath(path).endswith(".pkl")
 
 
-def _show(shape):
+def _show(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}x{shape[0]} pixels (width x height)"

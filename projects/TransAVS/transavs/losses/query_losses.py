@@ -5,12 +5,15 @@ members has no pair and costs exactly 0, still connected to its input, so that e
 """
 
 import torch
+from torch import Tensor
 
 MIN_SQUARED_DISTANCE = 1e-2  # eq. 10 has a pole where two queries meet; this bounds a pair's penalty by 100
 BINARY_THRESHOLD = 0.5  # Bin in eq. 12
 
 
-def audio_query_distance_loss(queries, distance_threshold, min_squared_distance=MIN_SQUARED_DISTANCE):
+def audio_query_distance_loss(
+    queries: Tensor, distance_threshold: float, min_squared_distance: float = MIN_SQUARED_DISTANCE
+) -> Tensor:
     """AQDL: pushes apart the projected queries that come too close (eq. 9, 10).
 
     Args:
@@ -29,7 +32,7 @@ def audio_query_distance_loss(queries, distance_threshold, min_squared_distance=
     return (penalty * (squared < distance_threshold)).sum() * (2 / (n * (n + 1)))
 
 
-def audio_query_mask_loss(masks):
+def audio_query_mask_loss(masks: Tensor) -> Tensor:
     """AQML: penalises pixels that several masks claim (eq. 11, 12).
 
     The sum over all pairs i < j of B_i m_j + m_i B_j, B = Bin(m), is the sum over all i, j of B_i m_j less that over
