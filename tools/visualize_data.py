@@ -22,12 +22,12 @@ from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 from detectron2.utils.env import seed_all_rng
 
-from transavs.attention import record_attention
 from transavs.config import forget_part_weights, read_config
 from transavs.data import AVSDatasetError
 from transavs.data.audio import AudioError
 from transavs.data.audio_modes import AudioModeError
 from transavs.engine.trainer import AVSTrainer, check_datasets
+from transavs.modeling.audio_query import record_attention
 from transavs.visualization import FORMATS, attention_figure, frames_of, input_figure, save_figure
 
 

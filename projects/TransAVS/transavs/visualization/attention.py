@@ -8,7 +8,7 @@ import torch
 from detectron2.structures import Instances
 from matplotlib.figure import Figure
 
-from ..attention import AttentionRecord, winning_queries
+from ..modeling.audio_query.attention_record import AttentionRecord
 from .canvas import FAINT_COLOR, GAP, blank_figure, resize, show, side_by_side, write
 from .masks import draw_heat, draw_instances
 
@@ -51,6 +51,19 @@ def attention_figure(
             heat = [draw_heat(frame, _enlarged(of_frame, frame)) for frame, of_frame in zip(small, maps[layer])]
             rows.append((f"query {query}", f"layer {layer + 1}: {width} x {height}", heat))
     return _stack(rows, cell, title, "" if queries else "no query owns a pixel")
+
+
+def winning_queries(instances: Sequence[Instances]) -> list[int]:
+    """The queries that own pixels in any frame, those with the most pixels first.
+
+    Args:
+        instances: of F frames, with `pred_masks` and `query_index`.
+    """
+    pixels: dict[int, int] = {}
+    for frame in instances:
+        for query, area in zip(frame.query_index.tolist(), frame.pred_masks.flatten(1).sum(1).tolist()):
+            pixels[query] = pixels.get(query, 0) + area
+    return sorted(pixels, key=lambda query: (-pixels[query], query))
 
 
 def _last_round(attention: AttentionRecord) -> range:

@@ -1,12 +1,15 @@
 """Where the audio queries look: the weights of the decoder's cross-attentions (eq. 6), taken while a model runs."""
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .modeling.audio_query.decoder import DecoderLayer
+from ..layers import AttentionLayer
+from .decoder import DecoderLayer
 
 
 @dataclass
@@ -19,10 +22,10 @@ class AttentionRecord:
         padded_size (tuple[int, int]): height and width of the padded frames that h, w cover.
     """
 
-    layers: list = field(default_factory=list)
-    padded_size: tuple = None
+    layers: list[Tensor] = field(default_factory=list)
+    padded_size: tuple[int, int] = (0, 0)
 
-    def over_frames(self, query, image_size):
+    def over_frames(self, query: int, image_size: tuple[int, int]) -> list[Tensor]:
         """One query's maps, enlarged to the frames without their padding; the cells stay visible.
 
         Args:
@@ -37,11 +40,11 @@ class AttentionRecord:
 
 
 @contextlib.contextmanager
-def record_attention(model):
+def record_attention(model: nn.Module) -> Iterator[AttentionRecord]:
     """While it is open, every run of a model leaves its cross-attention in the record.
 
-    The model itself does not change: it computes its attention in one fused step, and the weights are computed here once
-    more from that step's inputs.
+    The model itself does not change: it computes its attention in one fused step, and the weights are computed here
+    once more from that step's inputs.
 
     Example:
         >>> with torch.no_grad(), record_attention(model) as attention:
@@ -62,15 +65,16 @@ def record_attention(model):
     ]
     if not cross_attentions:
         raise ValueError(f"{type(model.decoder).__name__} has no DecoderLayer, whose cross-attention could be recorded")
-    record, sizes = AttentionRecord(), []
+    record = AttentionRecord()
+    sizes: list[tuple[int, int]] = []  # of the run's scales
 
-    def start(backbone, inputs):
+    def start(backbone: nn.Module, inputs: tuple[Tensor]) -> None:
         record.layers, record.padded_size = [], tuple(inputs[0].shape[-2:])
 
-    def note_sizes(decoder, inputs):
+    def note_sizes(decoder: nn.Module, inputs: tuple[Tensor, list[Tensor]]) -> None:
         sizes[:] = [tuple(level.shape[-2:]) for level in inputs[1]]
 
-    def note_attention(layer, inputs, output):
+    def note_attention(layer: AttentionLayer, inputs: tuple[Tensor, Tensor, Tensor, Tensor], output: Tensor) -> None:
         weights = attention_weights(layer, *inputs)
         # Levels with as many places are of the same shape: all are scales of one frame.
         size = next(size for size in sizes if size[0] * size[1] == weights.shape[-1])
@@ -85,7 +89,9 @@ def record_attention(model):
             handle.remove()
 
 
-def attention_weights(layer, queries, memory, query_positions, memory_positions):
+def attention_weights(
+    layer: AttentionLayer, queries: Tensor, memory: Tensor, query_positions: Tensor, memory_positions: Tensor
+) -> Tensor:
     """The weights softmax(QK^T / sqrt(d / heads)) of an `AttentionLayer`, the heads' mean.
 
     Args:
@@ -106,19 +112,3 @@ def attention_weights(layer, queries, memory, query_positions, memory_positions)
         # One head after the other: all of them at once would take as many times the memory.
         heads = ((q @ k.transpose(1, 2) / q.shape[-1] ** 0.5).softmax(-1) for q, k in zip(*by_head))
         return sum(heads) / attention.num_heads
-
-
-def winning_queries(instances):
-    """The queries that own pixels in any frame, those with the most pixels first.
-
-    Args:
-        instances (list[Instances]): of F frames, with `pred_masks` and `query_index`.
-
-    Returns:
-        list[int]
-    """
-    pixels = {}
-    for frame in instances:
-        for query, area in zip(frame.query_index.tolist(), frame.pred_masks.flatten(1).sum(1).tolist()):
-            pixels[query] = pixels.get(query, 0) + area
-    return sorted(pixels, key=lambda query: (-pixels[query], query))
