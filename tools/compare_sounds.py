@@ -40,8 +40,8 @@ def score(cfg, model, dataset, sound, folder):
     """Returns: dict[str, float or None], the SCORES in percent; None where no frame is silent."""
     cfg = cfg.clone()
     cfg.defrost()
-    cfg.OUTPUT_DIR, cfg.TEST.AUDIO = str(folder / sound), sound
-    AVSTrainer.test(cfg, model, [dataset])
+    cfg.OUTPUT_DIR, cfg.TEST.AUDIO, cfg.DATASETS.TEST = str(folder / sound), sound, (dataset,)
+    AVSTrainer.test(cfg, model)
     results = json.loads((folder / sound / "inference" / dataset / RESULTS_FILE).read_text())
     scores = {name: 100 * results["scores"][name] for name in SCORES}
     return scores if results["num_silent_frames"] else {**scores, "FPR_frame": None}

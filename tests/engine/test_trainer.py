@@ -2,6 +2,7 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog
 from detectron2.engine import hooks
+from detectron2.evaluation import DatasetEvaluator
 
 from transavs.data import AVSDatasetError
 from transavs.engine.trainer import AVSTrainer, check_datasets, optimizer_class
@@ -105,9 +106,38 @@ def test_validation_comes_before_the_writers_and_keeps_the_best(small_cfg, monke
     order = [kinds.index(kind) for kind in (hooks.EvalHook, hooks.BestCheckpointer, hooks.PeriodicWriter)]
     assert order == sorted(order)
     scored = []
-    monkeypatch.setattr(AVSTrainer, "test", classmethod(lambda cls, cfg, model, names=None: scored.append(names)))
+    monkeypatch.setattr(AVSTrainer, "test", classmethod(lambda cls, cfg, model: scored.append(cfg.DATASETS.TEST)))
     next(hook for hook in trainer._hooks if isinstance(hook, hooks.EvalHook))._func()
     assert scored == [("toy_s4_val",)]
+    assert cfg.DATASETS.TEST == ("toy_s4_test",)
+
+
+class CountingEvaluator(DatasetEvaluator):
+    def reset(self):
+        self.inputs = 0
+
+    def process(self, inputs, outputs):
+        self.inputs += len(inputs)
+
+    def evaluate(self):
+        return {"avs": {"inputs": self.inputs}}
+
+
+def test_testing_takes_evaluators_as_detectron2s_trainer_does(small_cfg, monkeypatch):
+    loader = classmethod(lambda cls, cfg, name: [[name]] * (3 if name == "toy_s4_val" else 2))
+    monkeypatch.setattr(AVSTrainer, "build_test_loader", loader)
+    monkeypatch.setattr(AVSTrainer, "build_evaluator", classmethod(lambda cls, cfg, name: CountingEvaluator()))
+    cfg = small_cfg("DATASETS.TEST", ("toy_s4_val",))
+    assert AVSTrainer.test(cfg, torch.nn.Identity()) == {"avs": {"inputs": 3}}
+    assert AVSTrainer.test(cfg, torch.nn.Identity(), CountingEvaluator()) == {"avs": {"inputs": 3}}
+    both, evaluators = ("toy_s4_val", "toy_s4_test"), [CountingEvaluator(), CountingEvaluator()]
+    results = AVSTrainer.test(small_cfg("DATASETS.TEST", both), torch.nn.Identity(), evaluators)
+    assert [results[name]["avs"]["inputs"] for name in both] == [3, 2]
+
+
+def test_testing_on_an_unregistered_dataset_names_the_key(small_cfg):
+    with pytest.raises(KeyError, match="DATASETS.TEST: nobody not registered"):
+        AVSTrainer.test(small_cfg("DATASETS.TEST", ("nobody",)), torch.nn.Identity())
 
 
 @pytest.mark.filterwarnings("ignore:.*GradScaler")  # there may be no GPU

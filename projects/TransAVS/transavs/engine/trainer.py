@@ -1,10 +1,12 @@
 """Training and evaluation by Detectron2's DefaultTrainer, with what TransAVS does differently in its hooks."""
 
 import logging
-from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from detectron2.config import CfgNode
 from detectron2.data import (
     DatasetCatalog,
     MetadataCatalog,
@@ -13,11 +15,12 @@ from detectron2.data import (
     get_detection_dataset_dicts,
 )
 from detectron2.engine import DefaultTrainer, hooks
-from detectron2.evaluation import inference_on_dataset
+from detectron2.evaluation import DatasetEvaluator
 from detectron2.solver import LRMultiplier, WarmupParamScheduler, get_default_optimizer_params
 from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 from fvcore.common.param_scheduler import PolynomialDecayParamScheduler
+from torch import nn
 
 from ..data.audio_modes import replace_audio
 from ..data.mapper import AVSDatasetMapper
@@ -108,23 +111,16 @@ class AVSTrainer(DefaultTrainer):
         return LRMultiplier(optimizer, schedule, max_iter=solver.MAX_ITER)
 
     @classmethod
-    def test(cls, cfg, model, dataset_names=None):
-        """Scores a model.
+    def test(
+        cls, cfg: CfgNode, model: nn.Module, evaluators: DatasetEvaluator | Sequence[DatasetEvaluator] | None = None
+    ) -> dict[str, Any]:
+        """DefaultTrainer's: {"avs": {"mJ": ...}}, by the dataset's name where DATASETS.TEST has several.
 
-        Args:
-            cfg (CfgNode): TEST.AUDIO is the sound that clips get; the evaluator writes below OUTPUT_DIR.
-            model (nn.Module): with its weights.
-            dataset_names (sequence[str]): DATASETS.TEST by default.
-
-        Returns:
-            OrderedDict: the evaluator's scores, {"avs": {"mJ": ...}}; by name where there are several datasets.
+        Raises:
+            KeyError: DATASETS.TEST names no dataset, or one that is not registered.
         """
-        names = _known(cfg.DATASETS.TEST if dataset_names is None else dataset_names, "DATASETS.TEST")
-        results = OrderedDict()
-        for name in names:
-            evaluator = cls.build_evaluator(cfg, name)
-            results[name] = inference_on_dataset(model, cls.build_test_loader(cfg, name), evaluator)
-        return results[names[0]] if len(names) == 1 else results
+        _known(cfg.DATASETS.TEST, "DATASETS.TEST")
+        return super().test(cfg, model, evaluators)
 
     def build_hooks(self):
         """DefaultTrainer's, with DATASETS.VAL in place of DATASETS.TEST, and the best checkpoint kept."""
@@ -133,7 +129,10 @@ class AVSTrainer(DefaultTrainer):
         validation = self.cfg.DATASETS.VAL
         if not validation or self.cfg.TEST.EVAL_PERIOD <= 0:
             return kept
-        evaluation = [hooks.EvalHook(self.cfg.TEST.EVAL_PERIOD, lambda: self.test(self.cfg, self.model, validation))]
+        validation_cfg = self.cfg.clone()
+        validation_cfg.defrost()
+        validation_cfg.DATASETS.TEST = validation
+        evaluation = [hooks.EvalHook(self.cfg.TEST.EVAL_PERIOD, lambda: self.test(validation_cfg, self.model))]
         if comm.is_main_process():
             metric = "avs/mJ" if len(validation) == 1 else f"{validation[0]}/avs/mJ"
             evaluation.append(
