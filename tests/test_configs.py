@@ -1,13 +1,18 @@
 """The configs that are shipped: every one loads, and the paper's are the paper's."""
 
+import socket
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
+import torchvision
 from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Instances
+from detectron2.utils.file_io import PathManager
 
 from transavs import add_transavs_config
 from transavs.data.audio import EXAMPLE_SHAPE
@@ -15,6 +20,7 @@ from transavs.engine import AVSTrainer
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 ALL = sorted(path for path in CONFIGS.rglob("*.yaml") if not path.stem.startswith("Base-"))
+SMALL = [path for path in ALL if path.parent.name in ("toy", "stamps")]
 PAPERS = [path for path in ALL if path.stem.startswith("avs_ms3")]  # S4's models are the same, as the tests below check
 
 
@@ -45,7 +51,7 @@ def test_the_papers_configs_train_as_section_3_2_says(subset, backbone):
         assert (cfg.MODEL.BACKBONE.NAME, cfg.MODEL.RESNETS.DEPTH) == ("build_resnet_backbone", 101)
     else:
         assert cfg.MODEL.BACKBONE.NAME == "build_timm_backbone"
-        assert (cfg.MODEL.TIMM.NAME, cfg.MODEL.TIMM.PRETRAINED) == ("swin_base_patch4_window7_224.ms_in22k", True)
+        assert (cfg.MODEL.TIMM.NAME, cfg.MODEL.BACKBONE.WEIGHTS) == ("swin_base_patch4_window7_224.ms_in22k", "timm:")
     assert cfg.MODEL.BACKBONE.FREEZE_AT == 0
     assert (solver.MAX_ITER, solver.IMS_PER_BATCH, solver.BASE_LR, solver.BACKBONE_MULTIPLIER) == (90000, 8, 1e-4, 0.1)
     assert (keys.NUM_QUERIES, keys.NUM_FRAMES, cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES) == (300, 5, 1)
@@ -74,26 +80,40 @@ def test_an_ablation_changes_what_it_names_and_nothing_else(subset, name):
     assert load(CONFIGS / "ablations" / f"avs_{subset}_R101_{name}.yaml") == expected
 
 
+@contextmanager
+def nothing_to_read():
+    """Refuses what fetches or reads anything."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError(f"building a model asked for {args} {kwargs}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, names in {
+            socket: ["socket", "create_connection"],
+            PathManager: ["open", "get_local_path"],
+            torch: ["load"],
+            safetensors.torch: ["load_file"],
+        }.items():
+            for name in names:
+                patch.setattr(module, name, refuse)
+        yield
+
+
 def build_random(path, *overrides):
-    """The config and its model with random weights, in training."""
+    """The config and its model with random weights, in training; built of the config alone."""
     cfg = load(path)
     cfg.merge_from_list(
         [
             "MODEL.DEVICE",
             "cpu",
-            "MODEL.WEIGHTS",
-            "",
-            "MODEL.AUDIO_BACKBONE.WEIGHTS",
-            "",
-            "MODEL.TIMM.PRETRAINED",
-            False,
             "MODEL.TIMM.DROP_PATH_RATE",
             0.0,
             *overrides,
         ]
     )  # no chance
     torch.manual_seed(0)
-    return cfg, build_model(cfg).train()
+    with nothing_to_read():
+        return cfg, build_model(cfg).train()
 
 
 def random_clip():
@@ -106,6 +126,29 @@ def random_clip():
         "audio_log_mel": torch.randn(5, *EXAMPLE_SHAPE),
         "instances": [target] * 2,
     }
+
+
+def test_every_model_is_built_here():
+    """Those of the remaining configs are the same."""
+    built = [load(path).MODEL for path in [*PAPERS, *SMALL]]
+    assert all(load(path).MODEL in built for path in ALL)
+
+
+@pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
+def test_a_small_model_is_built_of_nothing_but_its_config(path):
+    _, model = build_random(path)
+    assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+
+
+def test_resnets_start_from_what_torchvision_publishes():
+    for depth in (50, 101):
+        weights = getattr(torchvision.models, f"ResNet{depth}_Weights").IMAGENET1K_V1
+        cfg = load(CONFIGS / f"avs_s4_R{depth}.yaml")
+        assert cfg.MODEL.BACKBONE.WEIGHTS == weights.url
+        assert cfg.MODEL.WEIGHTS == "" and cfg.INPUT.FORMAT == "RGB"
+        preprocessing = weights.transforms()
+        assert cfg.MODEL.PIXEL_MEAN == pytest.approx([255 * value for value in preprocessing.mean])
+        assert cfg.MODEL.PIXEL_STD == pytest.approx([255 * value for value in preprocessing.std])
 
 
 @pytest.mark.slow

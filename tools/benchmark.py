@@ -28,7 +28,7 @@ from tabulate import tabulate
 from video_benchmark import HEADERS as VIDEO_HEADERS
 from video_benchmark import describe, measure_video
 
-from transavs.config import forget_part_weights, read_config
+from transavs.config import read_config
 from transavs.data.audio import EXAMPLE_SHAPE
 
 HEADERS = [
@@ -74,7 +74,6 @@ def parse_arguments():
 def load_config(path, overrides):
     """The config for random weights, on the GPU if there is one."""
     cfg = read_config(path, overrides)
-    forget_part_weights(cfg)
     cfg.MODEL.DEVICE = DEVICE.type
     return cfg
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import default_argument_parser
 from tabulate import tabulate
 from train_net import setup
@@ -22,6 +21,7 @@ from train_net import setup
 from transavs.data.audio_modes import AUDIO_MODES, AudioModeError
 from transavs.engine import AVSTrainer
 from transavs.evaluation.avs_evaluator import RESULTS_FILE
+from transavs.weights.checkpointer import AVSCheckpointer
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402  the backend comes first
@@ -85,7 +85,7 @@ def main():
     args.eval_only = True
     cfg = setup(args)
     model = AVSTrainer.build_model(cfg)
-    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    AVSCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     folder = Path(cfg.OUTPUT_DIR) / "sounds"
     folder.mkdir(parents=True, exist_ok=True)
     tables = [compare(cfg, model, dataset, folder) for dataset in cfg.DATASETS.TEST]

@@ -2,7 +2,7 @@
 """Makes a checkpoint to start training from out of published weights of the model's parts.
 
     tools/convert_weights.py --config-file configs/avs_s4_R101.yaml --output init.pth R-101.pkl vggish-10086976.pth
-    tools/train_net.py --config-file configs/avs_s4_R101.yaml MODEL.WEIGHTS init.pth MODEL.AUDIO_BACKBONE.WEIGHTS ""
+    tools/train_net.py --config-file configs/avs_s4_R101.yaml MODEL.WEIGHTS init.pth
 
 Each file is recognised by its names: a ResNet of Detectron2, torchvision or timm, a Swin or PVT v2 of timm or of its
 authors, a torchvision Swin, any other timm model that the config names, VGGish, or a Mask2Former, of which the
@@ -21,7 +21,7 @@ import sys
 from arguments import require_config_file, require_new_output
 from detectron2.modeling import build_model
 
-from transavs.config import forget_part_weights, read_config
+from transavs.config import read_config
 from transavs.weights.conversion import convert, merge, write_checkpoint
 from transavs.weights.reading import WeightsError
 
@@ -57,7 +57,6 @@ def parse_args(arguments=None):
 def build(args):
     """The config's model with random weights, on the CPU."""
     cfg = read_config(args.config_file, args.opts)
-    forget_part_weights(cfg)
     cfg.MODEL.DEVICE = "cpu"
     return build_model(cfg)
 

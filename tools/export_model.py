@@ -21,16 +21,16 @@ import sys
 
 import torch
 from arguments import require_config_file, require_new_output
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 from torch.nn import functional as F
 
-from transavs.config import forget_part_weights, read_config
+from transavs.config import read_config
 from transavs.data import AVSDatasetError
 from transavs.data.audio import EXAMPLE_SHAPE
 from transavs.data.mapper import AVSDatasetMapper
 from transavs.export import ClipSegmenter, export_onnx, export_torchscript, run_onnx, run_torchscript
+from transavs.weights.checkpointer import AVSCheckpointer
 
 FORMATS = {"torchscript": (export_torchscript, run_torchscript), "onnx": (export_onnx, run_onnx)}
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -72,7 +72,6 @@ def parse_args(arguments=None):
 
 def load_config(args):
     cfg = read_config(args.config_file, args.opts)
-    forget_part_weights(cfg)
     if args.format == "onnx" or not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
     return cfg
@@ -132,7 +131,7 @@ def main(arguments=None):
     cfg = load_config(args)
     size = tuple(args.size or [cfg.INPUT.MIN_SIZE_TEST] * 2)
     model = build_model(cfg).eval()
-    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    AVSCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     export, run = FORMATS[args.format]
     unchecked = f"{args.output}.unchecked"
     try:

@@ -10,12 +10,12 @@ import sys
 
 import torch
 from arguments import require_config_file
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.utils.logger import setup_logger
 
-from transavs.config import forget_part_weights, read_config
+from transavs.config import read_config
 from transavs.engine.trainer import AVSTrainer, check_datasets
+from transavs.weights.checkpointer import AVSCheckpointer
 
 logger = logging.getLogger("transavs.train_net")
 
@@ -26,8 +26,6 @@ def setup(args):
     without_gpu = cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available()
     if without_gpu:
         cfg.MODEL.DEVICE, cfg.SOLVER.AMP.ENABLED = "cpu", False
-    if args.eval_only:
-        forget_part_weights(cfg)
     cfg.freeze()
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=args.machine_rank, name="transavs")
@@ -40,7 +38,7 @@ def main(args):
     cfg = setup(args)
     if args.eval_only:
         model = AVSTrainer.build_model(cfg)
-        DetectionCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
+        AVSCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
         return AVSTrainer.test(cfg, model)
 
     check_datasets(cfg)

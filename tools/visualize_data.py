@@ -17,18 +17,18 @@ from pathlib import Path
 
 import torch
 from arguments import require_config_file
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 from detectron2.utils.env import seed_all_rng
 
-from transavs.config import forget_part_weights, read_config
+from transavs.config import read_config
 from transavs.data import AVSDatasetError
 from transavs.data.audio import AudioError
 from transavs.data.audio_modes import AudioModeError
 from transavs.engine.trainer import AVSTrainer, check_datasets
 from transavs.modeling.audio_query import record_attention
 from transavs.visualization import FORMATS, attention_figure, frames_of, input_figure, save_figure
+from transavs.weights.checkpointer import AVSCheckpointer
 
 
 class UsageError(ValueError):
@@ -80,9 +80,8 @@ def load_model(cfg):
         raise UsageError(
             f"--attention needs a trained model: MODEL.WEIGHTS is {cfg.MODEL.WEIGHTS!r}, expected its file"
         )
-    forget_part_weights(cfg)
     model = build_model(cfg).eval()
-    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    AVSCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     return model
 
 

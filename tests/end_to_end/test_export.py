@@ -14,7 +14,6 @@ from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 
 from transavs import add_transavs_config, export
-from transavs.config import forget_part_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = "tools/export_model.py"
@@ -89,7 +88,6 @@ def r50():
     add_transavs_config(cfg)
     cfg.merge_from_file(str(ROOT / "configs/avs_s4_R50.yaml"))
     cfg.merge_from_list(["MODEL.DEVICE", "cpu", "MODEL.TRANSAVS.ENC_LAYERS", 1, "MODEL.TRANSAVS.DEC_LAYERS", 2])
-    forget_part_weights(cfg)
     torch.manual_seed(0)
     return let_some_queries_sound(build_model(cfg).eval(), *random_clip((64, 64)))
 

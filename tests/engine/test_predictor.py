@@ -266,7 +266,7 @@ import re, sys
 from pathlib import Path
 import torch
 from transavs import AVSPredictor
-from transavs.config import forget_part_weights, read_config
+from transavs.config import read_config
 
 def mebibytes(field):
     return int(re.search(rf"{field}:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
@@ -274,7 +274,6 @@ def mebibytes(field):
 config, video = sys.argv[1:]
 torch.manual_seed(0)
 cfg = read_config(config, ["MODEL.DEVICE", "cpu"])
-forget_part_weights(cfg)
 predictor = AVSPredictor(cfg)
 predictor.model.mask_head.classifier.bias.data = torch.tensor([1.0, 0.0])  # untrained, it would find nothing
 before, found = mebibytes("VmRSS"), 0

@@ -7,8 +7,8 @@ import pytest
 import timm
 import torch
 import torchvision
-from detectron2.checkpoint import DetectionCheckpointer
 
+from transavs.weights.checkpointer import AVSCheckpointer
 from transavs.weights.conversion import convert, merge, write_checkpoint
 from transavs.weights.reading import WeightsError
 
@@ -54,7 +54,7 @@ def load_into(model, conversion, tmp_path):
     assert conversion.complete, conversion.report()
     path = str(tmp_path / "init.pth")
     write_checkpoint(merge([conversion]), path)
-    DetectionCheckpointer(model).resume_or_load(path, resume=False)
+    AVSCheckpointer(model).resume_or_load(path, resume=False)
     return list(model.backbone(make_frames()).values())
 
 
@@ -180,17 +180,6 @@ def test_position_biases_of_another_window_are_told(small_model, saved):
 # ---- VGGish ----
 
 
-@pytest.fixture
-def vggish_state(monkeypatch):
-    """With 8 hidden units for 4096."""
-    monkeypatch.setattr("transavs.modeling.audio.vggish.HIDDEN_DIM", 8)
-    channels = {0: (64, 1), 3: (128, 64), 6: (256, 128), 8: (256, 256), 11: (512, 256), 13: (512, 512)}
-    state = {f"features.{i}.weight": torch.randn(*shape, 3, 3) for i, shape in channels.items()}
-    widths = {0: (8, 12288), 2: (8, 8), 4: (128, 8)}
-    state |= {f"embeddings.{i}.weight": torch.randn(*shape) for i, shape in widths.items()}
-    return state | {name.replace("weight", "bias"): torch.randn(len(value)) for name, value in state.items()}
-
-
 def test_vggish_and_a_resnet_are_merged(small_model, saved, tmp_path, vggish_state):
     model, resnet = small_model("MODEL.AUDIO_BACKBONE.NAME", "VGGish"), torchvision.models.resnet18().state_dict()
     extra = {"pproc.pca_eigen_vectors": torch.zeros(128, 128), "pproc.pca_means": torch.zeros(128, 1)}
@@ -199,7 +188,7 @@ def test_vggish_and_a_resnet_are_merged(small_model, saved, tmp_path, vggish_sta
     assert [conversion.parts for conversion in conversions] == [{"audio_backbone": (18, 18)}, {"backbone": (120, 120)}]
     write_checkpoint(merge(conversions), tmp_path / "init.pth")
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    DetectionCheckpointer(model).load(str(tmp_path / "init.pth"))
+    AVSCheckpointer(model).load(str(tmp_path / "init.pth"))
     for name, value in model.state_dict().items():
         part, _, rest = name.partition(".")
         expected = vggish_state[rest] if part == "audio_backbone" else before[name]

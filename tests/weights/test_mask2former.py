@@ -1,161 +1,14 @@
-"""A small Mask2Former under the names of its published checkpoints: modules laid out as in its source, with torch's own
-attention, so that its layers can also be run."""
-
-import pickle
-import re
+"""A whole Mask2Former's weights, as it publishes them, in this model."""
 
 import pytest
-import timm
 import torch
-import torchvision
-from detectron2.checkpoint import DetectionCheckpointer
-from torch import nn
 from torch.nn import functional as F
 
+from transavs.weights.checkpointer import AVSCheckpointer
 from transavs.weights.conversion import convert, merge, write_checkpoint
 
-DIM, HEADS, LEVELS, POINTS = 32, 8, 3, 4  # every published one: 256, 8, 3, 4
-ENC_FFN, DEC_FFN, ENC_LAYERS, DEC_LAYERS = 48, 64, 2, 3  # 1024, 2048, 6, 9
+DIM, DEC_LAYERS = 32, 3
 SWIN = "swin_tiny_patch4_window7_224"
-FITTING = [
-    "MODEL.SEM_SEG_HEAD.NAME",
-    "MSDeformAttnPixelDecoder",
-    "MODEL.SEM_SEG_HEAD.TRANSFORMER_ENC_LAYERS",
-    ENC_LAYERS,
-    "MODEL.SEM_SEG_HEAD.TRANSFORMER_DIM_FEEDFORWARD",
-    ENC_FFN,
-    "MODEL.TRANSAVS.DIM_FEEDFORWARD",
-    DEC_FFN,
-    "MODEL.TRANSAVS.NHEADS",
-    HEADS,
-]
-
-
-def tree(**children):
-    """A module of named modules and parameters."""
-    module = nn.Module()
-    for name, child in children.items():
-        module.register_parameter(name, child) if isinstance(child, nn.Parameter) else module.add_module(name, child)
-    return module
-
-
-def layers(make, count):
-    return nn.ModuleList(make() for _ in range(count))
-
-
-def embedding(rows):
-    return nn.Embedding(rows, DIM)
-
-
-def conv_with_norm(in_channels, size):
-    conv = nn.Conv2d(in_channels, DIM, size, bias=False)
-    conv.norm = nn.GroupNorm(32, DIM)
-    return conv
-
-
-def pixel_decoder(channels):
-    """MSDeformAttnPixelDecoder of msdeformattn.py."""
-
-    def layer():
-        outputs = HEADS * LEVELS * POINTS
-        attention = tree(
-            sampling_offsets=nn.Linear(DIM, 2 * outputs),
-            attention_weights=nn.Linear(DIM, outputs),
-            value_proj=nn.Linear(DIM, DIM),
-            output_proj=nn.Linear(DIM, DIM),
-        )
-        return tree(
-            self_attn=attention,
-            norm1=nn.LayerNorm(DIM),
-            linear1=nn.Linear(DIM, ENC_FFN),
-            linear2=nn.Linear(ENC_FFN, DIM),
-            norm2=nn.LayerNorm(DIM),
-        )
-
-    projections = nn.ModuleList(
-        nn.Sequential(nn.Conv2d(width, DIM, 1), nn.GroupNorm(32, DIM)) for width in channels[:0:-1]
-    )
-    transformer = tree(
-        level_embed=nn.Parameter(torch.empty(LEVELS, DIM)), encoder=tree(layers=layers(layer, ENC_LAYERS))
-    )
-    return tree(
-        input_proj=projections,
-        transformer=transformer,
-        mask_features=nn.Conv2d(DIM, DIM, 1),
-        adapter_1=conv_with_norm(channels[0], 1),
-        layer_1=conv_with_norm(DIM, 3),
-    )
-
-
-def predictor():
-    """MultiScaleMaskedTransformerDecoder of mask2former_transformer_decoder.py."""
-
-    def attention(name):
-        return lambda: tree(**{name: nn.MultiheadAttention(DIM, HEADS)}, norm=nn.LayerNorm(DIM))
-
-    def ffn():
-        return tree(linear1=nn.Linear(DIM, DEC_FFN), linear2=nn.Linear(DEC_FFN, DIM), norm=nn.LayerNorm(DIM))
-
-    return tree(
-        transformer_self_attention_layers=layers(attention("self_attn"), DEC_LAYERS),
-        transformer_cross_attention_layers=layers(attention("multihead_attn"), DEC_LAYERS),
-        transformer_ffn_layers=layers(ffn, DEC_LAYERS),
-        decoder_norm=nn.LayerNorm(DIM),
-        query_feat=embedding(100),
-        query_embed=embedding(100),
-        level_embed=embedding(LEVELS),
-        class_embed=nn.Linear(DIM, 134),
-        mask_embed=tree(layers=layers(lambda: nn.Linear(DIM, DIM), 3)),
-    )
-
-
-def mask2former(channels):
-    """Without its backbone."""
-    torch.manual_seed(0)
-    model = tree(sem_seg_head=tree(pixel_decoder=pixel_decoder(channels), predictor=predictor()), criterion=nn.Module())
-    model.criterion.register_buffer("empty_weight", torch.ones(134))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(std=0.3)
-    return model
-
-
-def with_resnet(model):
-    """On Detectron2's ResNet-18 with batch norm."""
-    state = model.state_dict()
-    for key, value in torchvision.models.resnet18().state_dict().items():
-        key = key if "layer" in key else f"stem.{key}"
-        for number in range(1, 5):
-            key = key.replace(f"layer{number}", f"res{number + 1}").replace(f"bn{number}", f"conv{number}.norm")
-        key = key.replace("downsample.0", "shortcut").replace("downsample.1", "shortcut.norm")
-        if not key.startswith("stem.fc"):
-            state[f"backbone.{key}"] = value + (0.01 if value.is_floating_point() else 1)
-    return state
-
-
-def with_swin(model):
-    """On its Swin: a norm for each feature, downsampling at a stage's end, indices as buffers, no head."""
-    state = model.state_dict()
-    for key, value in timm.create_model(SWIN).state_dict().items():
-        key = re.sub(r"layers\.(\d)\.downsample", lambda part: f"layers.{int(part[1]) - 1}.downsample", key)
-        if not key.startswith(("norm.", "head.")):
-            state[f"backbone.{key}"] = value + (0.01 if value.is_floating_point() else 1)
-    for stage, width in enumerate((96, 192, 384, 768)):
-        state[f"backbone.norm{stage}.weight"] = torch.randn(width)
-        state[f"backbone.norm{stage}.bias"] = torch.randn(width)
-        state[f"backbone.layers.{stage}.blocks.0.attn.relative_position_index"] = torch.zeros(49, 49, dtype=torch.int64)
-    return state
-
-
-@pytest.fixture(scope="module")
-def resnet_checkpoint(tmp_path_factory):
-    """As published: a pickle of arrays; its path and the weights."""
-    state = with_resnet(mask2former((64, 128, 256, 512)))
-    arrays = {name: value.numpy() for name, value in state.items()}
-    path = tmp_path_factory.mktemp("mask2former") / "model_final.pkl"
-    path.write_bytes(pickle.dumps({"model": arrays, "__author__": "third_party"}))
-    return str(path), state
-
 
 # A weight of every kind, theirs and ours.
 PIXEL_DECODER = "sem_seg_head.pixel_decoder."
@@ -185,8 +38,9 @@ COUNTERPARTS = {
     PIXEL_DECODER + "layer_1.norm.bias": "pixel_decoder.smooth.4.norm.bias",
     PIXEL_DECODER + "mask_features.weight": "mask_head.mask_projection.weight",
     "sem_seg_head.predictor.level_embed.weight": "decoder.level_embedding",
-    PREDICTOR
-    + "cross_attention_layers.2.multihead_attn.in_proj_weight": "decoder.layers.2.cross_attention.attention.in_proj_weight",
+    PREDICTOR + "cross_attention_layers.2.multihead_attn.in_proj_weight": (
+        "decoder.layers.2.cross_attention.attention.in_proj_weight"
+    ),
     PREDICTOR + "cross_attention_layers.2.norm.weight": "decoder.layers.2.cross_attention.norm.weight",
     PREDICTOR
     + "self_attention_layers.0.self_attn.out_proj.bias": "decoder.layers.0.self_attention.attention.out_proj.bias",
@@ -197,12 +51,12 @@ COUNTERPARTS = {
 }
 
 
-def test_every_kind_of_weight_goes_to_its_counterpart(small_model, resnet_checkpoint, tmp_path):
-    (path, theirs), model = resnet_checkpoint, small_model(*FITTING)
+def test_every_kind_of_weight_goes_to_its_counterpart(small_model, resnet_checkpoint, tmp_path, fitting):
+    (path, theirs), model = resnet_checkpoint, small_model(*fitting)
     conversion = convert(path, model)
     assert conversion.source.name == "Mask2Former" and conversion.complete
     write_checkpoint(merge([conversion]), tmp_path / "init.pth")
-    DetectionCheckpointer(model).load(str(tmp_path / "init.pth"))
+    AVSCheckpointer(model).load(str(tmp_path / "init.pth"))
     ours = model.state_dict()
     for one, other in COUNTERPARTS.items():
         assert torch.equal(theirs[one], ours[other]), other
@@ -218,8 +72,8 @@ def test_every_kind_of_weight_goes_to_its_counterpart(small_model, resnet_checkp
     }
 
 
-def test_what_has_no_counterpart_is_left_out_with_a_reason(small_model, resnet_checkpoint):
-    conversion = convert(resnet_checkpoint[0], small_model(*FITTING))
+def test_what_has_no_counterpart_is_left_out_with_a_reason(small_model, resnet_checkpoint, fitting):
+    conversion = convert(resnet_checkpoint[0], small_model(*fitting))
     prefix = "sem_seg_head.predictor."
     left_out = {name.removeprefix(prefix): reason for reason, names in conversion.left_out.items() for name in names}
     assert left_out.keys() == {
@@ -237,11 +91,13 @@ def test_what_has_no_counterpart_is_left_out_with_a_reason(small_model, resnet_c
 
 
 @torch.no_grad()
-def test_decoder_layers_compute_what_mask2formers_do(small_model, resnet_checkpoint, tmp_path):
-    reference = mask2former((64, 128, 256, 512)).sem_seg_head.predictor
-    model = small_model(*FITTING)
+def test_decoder_layers_compute_what_mask2formers_do(
+    small_model, resnet_checkpoint, tmp_path, fitting, mask2former_decoder
+):
+    reference = mask2former_decoder
+    model = small_model(*fitting)
     write_checkpoint(merge([convert(resnet_checkpoint[0], model)]), tmp_path / "init.pth")
-    DetectionCheckpointer(model).load(str(tmp_path / "init.pth"))
+    AVSCheckpointer(model).load(str(tmp_path / "init.pth"))
     queries, positions, visual, visual_positions = (torch.randn(2, n, DIM) for n in (6, 6, 20, 20))
     for number in range(DEC_LAYERS):
         cross, own, ffn = (
@@ -264,21 +120,21 @@ def test_decoder_layers_compute_what_mask2formers_do(small_model, resnet_checkpo
         ([8, 16, 32], [2, 1, 0]),
     ],
 )
-def test_level_embeddings_follow_the_strides(small_model, resnet_checkpoint, strides, rows):
+def test_level_embeddings_follow_the_strides(small_model, resnet_checkpoint, strides, rows, fitting):
     path, theirs = resnet_checkpoint
-    conversion = convert(path, small_model(*FITTING, "MODEL.SEM_SEG_HEAD.LEVEL_STRIDES", strides))
+    conversion = convert(path, small_model(*fitting, "MODEL.SEM_SEG_HEAD.LEVEL_STRIDES", strides))
     expected = theirs["sem_seg_head.predictor.level_embed.weight"][rows]
     assert conversion.complete and torch.equal(conversion.comparison.matched["decoder.level_embedding"], expected)
 
 
 @torch.no_grad()
-def test_its_swin_fills_a_timm_backbone_with_norms(small_model, saved, tmp_path):
-    theirs = with_swin(mask2former((96, 192, 384, 768)))
-    model = small_model(*FITTING, "MODEL.TIMM.OUTPUT_NORM", True, timm=SWIN)
+def test_its_swin_fills_a_timm_backbone_with_norms(small_model, saved, tmp_path, fitting, swin_state):
+    theirs = swin_state
+    model = small_model(*fitting, "MODEL.TIMM.OUTPUT_NORM", True, timm=SWIN)
     conversion = convert(saved({"model": theirs}), model)
     assert conversion.complete, conversion.report()
     write_checkpoint(merge([conversion]), tmp_path / "init.pth")
-    DetectionCheckpointer(model).load(str(tmp_path / "init.pth"))
+    AVSCheckpointer(model).load(str(tmp_path / "init.pth"))
     ours = model.backbone.state_dict()
     for one, other in {
         "patch_embed.proj.weight": "model.patch_embed.proj.weight",
@@ -319,15 +175,15 @@ def test_its_swin_fills_a_timm_backbone_with_norms(small_model, saved, tmp_path)
         (["MODEL.RESNETS.DEPTH", 34], ["missing: backbone.", "see MODEL.BACKBONE.NAME with MODEL.RESNETS.DEPTH"]),
     ],
 )
-def test_a_config_that_does_not_fit_is_told_by_its_key(small_model, resnet_checkpoint, overrides, told):
-    conversion = convert(resnet_checkpoint[0], small_model(*FITTING, *overrides))
+def test_a_config_that_does_not_fit_is_told_by_its_key(small_model, resnet_checkpoint, overrides, told, fitting):
+    conversion = convert(resnet_checkpoint[0], small_model(*fitting, *overrides))
     assert not conversion.complete
     for line in told:
         assert line in conversion.report()
 
 
-def test_a_swin_without_norms_is_told_by_its_key(small_model, saved):
-    conversion = convert(saved(with_swin(mask2former((96, 192, 384, 768)))), small_model(*FITTING, timm=SWIN))
+def test_a_swin_without_norms_is_told_by_its_key(small_model, saved, fitting, swin_state):
+    conversion = convert(saved(swin_state), small_model(*fitting, timm=SWIN))
     assert len(conversion.comparison.unexpected) == 8
     assert "8 unexpected: backbone.norms.res2.weight" in conversion.report()
     assert "see MODEL.TIMM.OUTPUT_NORM\n" in conversion.report()

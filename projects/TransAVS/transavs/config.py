@@ -1,17 +1,20 @@
 """Every config key that TransAVS adds to Detectron2's, with its default, unit and source."""
 
-from detectron2.config import CfgNode as CN
-from detectron2.config import get_cfg
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from detectron2.config import CfgNode, get_cfg
 
 
-def add_transavs_config(cfg):
+def add_transavs_config(cfg: CfgNode) -> None:
     """Adds TransAVS's keys to a Detectron2 config, in place.
 
     The defaults train the paper's model (arXiv 2305.07223) with what it leaves open as PAPER.md tells; "sec." and
     "eq." below are the paper's.
 
     Args:
-        cfg (CfgNode): as `detectron2.config.get_cfg()` returns it.
+        cfg: as `detectron2.config.get_cfg()` returns it.
     """
     _add_model(cfg)
     _add_input(cfg)
@@ -19,39 +22,39 @@ def add_transavs_config(cfg):
     _add_datasets_and_test(cfg)
 
 
-def read_config(path, overrides=()):
+def read_config(path: str | os.PathLike[str], overrides: Iterable[Any] = ()) -> CfgNode:
     """A config file with all of TransAVS's keys.
 
     Args:
-        path (str): the YAML file.
-        overrides (sequence): KEY, VALUE, ..., as on a command line.
+        path: the YAML file.
+        overrides: KEY, VALUE, ..., as on a command line.
 
     Returns:
         CfgNode: not frozen.
     """
     cfg = get_cfg()
     add_transavs_config(cfg)
-    cfg.merge_from_file(path)
+    cfg.merge_from_file(os.fspath(path))
     cfg.merge_from_list(list(overrides))
     return cfg
 
 
-def forget_part_weights(cfg):
-    """For a model whose checkpoint holds all its weights: none are fetched for its backbones first. In place."""
-    cfg.MODEL.AUDIO_BACKBONE.WEIGHTS = cfg.MODEL.TIMM.WEIGHTS = ""
-    cfg.MODEL.TIMM.PRETRAINED = False
-
-
-def _add_model(cfg):
+def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.META_ARCHITECTURE = "TransAVS"
     # Training: each block's inner activations are computed again in the backward pass; less memory for more time.
     cfg.MODEL.GRADIENT_CHECKPOINTING = False
 
+    # MODEL.WEIGHTS, Detectron2's own key, is a checkpoint of the whole model, or of a Mask2Former. Where it has nothing
+    # for the visual backbone, a ResNet of Detectron2 or a timm model, training starts that from these weights: a path;
+    # an address, with the file's SHA-256 behind #sha256= or in its name; or "timm:NAME", what timm publishes under a
+    # name, by default MODEL.TIMM.NAME. "" starts from random weights.
+    cfg.MODEL.BACKBONE.WEIGHTS = ""
+
     # The sound's features F_a. NAME is a key of AUDIO_BACKBONE_REGISTRY: "VGGish" (sec. 2.2.1) or
     # "TimmAudioBackbone", a small trainable one.
-    cfg.MODEL.AUDIO_BACKBONE = CN()
+    cfg.MODEL.AUDIO_BACKBONE = CfgNode()
     cfg.MODEL.AUDIO_BACKBONE.NAME = "VGGish"
-    # Checkpoint with torchvggish's keys: a path or an address; "" starts from random weights.
+    # As MODEL.BACKBONE.WEIGHTS; for VGGish with torchvggish's keys. "timm:" is MODEL.AUDIO_BACKBONE.TIMM_MODEL.
     cfg.MODEL.AUDIO_BACKBONE.WEIGHTS = ""
     cfg.MODEL.AUDIO_BACKBONE.FREEZE = True
     # The timm model that TimmAudioBackbone runs on log-mel patches.
@@ -59,11 +62,8 @@ def _add_model(cfg):
 
     # What MODEL.BACKBONE.NAME "build_timm_backbone" builds: a timm model with res2 .. res5 at strides 4, 8, 16 and 32.
     # MODEL.BACKBONE.FREEZE_AT freezes it as it does Detectron2's ResNets.
-    cfg.MODEL.TIMM = CN()
+    cfg.MODEL.TIMM = CfgNode()
     cfg.MODEL.TIMM.NAME = "swin_base_patch4_window7_224.ms_in22k"  # with the tag of its weights, or without
-    cfg.MODEL.TIMM.PRETRAINED = False  # True: timm gets the weights of that name by its own means
-    # Weights for this backbone alone, as timm or the model's authors name them: a path or an address; "" for none.
-    cfg.MODEL.TIMM.WEIGHTS = ""
     cfg.MODEL.TIMM.DROP_PATH_RATE = 0.0  # probability of stochastic depth at the last block; Mask2Former's Swin: 0.3
     cfg.MODEL.TIMM.OUTPUT_NORM = False  # a LayerNorm on each feature, as Mask2Former's Swin has
 
@@ -82,7 +82,7 @@ def _add_model(cfg):
     cfg.MODEL.SEM_SEG_HEAD.DEFORMABLE_TRANSFORMER_ENCODER_N_HEADS = 8
     cfg.MODEL.SEM_SEG_HEAD.DEFORMABLE_TRANSFORMER_ENCODER_N_POINTS = 4  # per query, head and level
 
-    cfg.MODEL.TRANSAVS = CN()
+    cfg.MODEL.TRANSAVS = CfgNode()
     cfg.MODEL.TRANSAVS.NUM_FRAMES = 5  # T: seconds of sound that a clip has (sec. 3.1)
     cfg.MODEL.TRANSAVS.NUM_QUERIES = 300  # N (Table 3)
     cfg.MODEL.TRANSAVS.HIDDEN_DIM = 256  # d
@@ -112,7 +112,7 @@ def _add_model(cfg):
     cfg.MODEL.TRANSAVS.THRESHOLD_STEP_ITERS = 5000
 
 
-def _add_input(cfg):
+def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.FORMAT = "RGB"
     cfg.MODEL.PIXEL_MEAN = [123.675, 116.280, 103.530]  # ImageNet's, RGB, of 255
     cfg.MODEL.PIXEL_STD = [58.395, 57.120, 57.375]
@@ -122,14 +122,14 @@ def _add_input(cfg):
     # Training: a frame is resized by a factor from this range (of IMAGE_SIZE), then cropped or padded to IMAGE_SIZE.
     cfg.INPUT.SCALE_RANGE = [0.8, 1.25]
     cfg.INPUT.COLOR_JITTER = True
-    cfg.INPUT.AUDIO = CN()
+    cfg.INPUT.AUDIO = CfgNode()
     cfg.INPUT.AUDIO.RESAMPLER = "resampy"  # to 16 kHz, as VGGish's reference does; "torchaudio" is faster
     # SpecAugment in training: the longest masks, in mel bands (of 64) and in frames (of 96, 10 ms each); 0 is off.
     cfg.INPUT.AUDIO.FREQUENCY_MASK = 0
     cfg.INPUT.AUDIO.TIME_MASK = 0
 
 
-def _add_solver(cfg):
+def _add_solver(cfg: CfgNode) -> None:
     cfg.SOLVER.BASE_LR = 1e-4  # sec. 3.2
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # of the learning rate, for the visual and the audio backbone (sec. 3.2)
     cfg.SOLVER.MAX_ITER = 90000  # sec. 3.2
@@ -147,8 +147,9 @@ def _add_solver(cfg):
     cfg.SOLVER.CLIP_GRADIENTS.NORM_TYPE = 2.0
 
 
-def _add_datasets_and_test(cfg):
-    # Scored every TEST.EVAL_PERIOD iterations; the best checkpoint by mJ is kept and scored on DATASETS.TEST at the end.
+def _add_datasets_and_test(cfg: CfgNode) -> None:
+    # Scored every TEST.EVAL_PERIOD iterations; the checkpoint of the best mJ is kept and scored on DATASETS.TEST at the
+    # end.
     cfg.DATASETS.VAL = ()
     cfg.TEST.MASK_THRESHOLD = 0.5  # a pixel sounds where p x m exceeds it (eq. 14)
     cfg.TEST.F_BETA_SQUARED = 0.3  # of the F-score (eq. 17), as in AVSBench's scorer

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import MetadataCatalog
 from detectron2.data.transforms import AugInput, AugmentationList, ResizeShortestEdge
 from detectron2.modeling import build_model
 from detectron2.structures import Instances
 from detectron2.utils.logger import log_first_n
 
-from ..config import forget_part_weights
 from ..data.audio import SAMPLE_RATE, log_mel_examples, silent_examples
 from ..video import VideoReader, exact_rate
+from ..weights.checkpointer import AVSCheckpointer
 from .tracking import ObjectTracker
 
 logger = logging.getLogger(__name__)
@@ -58,10 +57,8 @@ class AVSPredictor:
 
     def __init__(self, cfg):
         self.cfg = cfg.clone()
-        self.cfg.defrost()
-        forget_part_weights(self.cfg)
         self.model = build_model(self.cfg).eval()
-        DetectionCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
+        AVSCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
         if cfg.DATASETS.TEST:
             self.metadata = MetadataCatalog.get(cfg.DATASETS.TEST[0])
         self.resize = ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)

@@ -1,6 +1,7 @@
 """Training and evaluation by Detectron2's DefaultTrainer, with what TransAVS does differently in its hooks."""
 
 import logging
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from torch import nn
 from ..data.audio_modes import replace_audio
 from ..data.mapper import AVSDatasetMapper
 from ..evaluation import AVSEvaluator
+from ..weights.checkpointer import AVSCheckpointer
+from ..weights.initializing import initialize_parts
 
 BEST_CHECKPOINT = "model_best"
 AMP_PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -42,19 +45,25 @@ class AVSTrainer(DefaultTrainer):
             expected = ", ".join(AMP_PRECISIONS)
             raise ValueError(f"SOLVER.AMP.PRECISION is {cfg.SOLVER.AMP.PRECISION!r}, expected one of: {expected}")
         super().__init__(cfg)
+        # In place of Detectron2's, which may run what a file carries; the hooks, which only write, keep that one.
+        self.checkpointer = AVSCheckpointer(self.model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
         if cfg.SOLVER.AMP.ENABLED:
             self._trainer.precision = AMP_PRECISIONS[cfg.SOLVER.AMP.PRECISION]
 
     def resume_or_load(self, resume=True):
-        """DefaultTrainer's; it warns where a frozen audio backbone is left with random weights."""
-        parameter = next(self.checkpointer.model.audio_backbone.parameters())
-        before = parameter.clone()
+        """DefaultTrainer's; backbones that no checkpoint fills start from their own published weights.
+
+        It warns where a frozen audio backbone is left with random weights.
+        """
         super().resume_or_load(resume)
+        filled = self.checkpointer.filled
+        if not (resume and self.checkpointer.has_checkpoint()):
+            filled = filled | initialize_parts(self.checkpointer.model, self.cfg, leave=filled)
         audio = self.cfg.MODEL.AUDIO_BACKBONE
-        if audio.FREEZE and not audio.WEIGHTS and torch.equal(parameter, before):
+        if audio.FREEZE and "audio_backbone" not in filled:
             logging.getLogger(__name__).warning(
-                "MODEL.AUDIO_BACKBONE.FREEZE is on, but neither MODEL.AUDIO_BACKBONE.WEIGHTS nor MODEL.WEIGHTS has weights "
-                "for it: %s HAS RANDOM WEIGHTS THAT WILL NEVER TRAIN. Give weights or set FREEZE to False.",
+                "MODEL.AUDIO_BACKBONE.FREEZE is on, but neither MODEL.AUDIO_BACKBONE.WEIGHTS nor MODEL.WEIGHTS has "
+                "weights for it: %s HAS RANDOM WEIGHTS THAT WILL NEVER TRAIN. Give weights or set FREEZE to False.",
                 audio.NAME,
             )
 

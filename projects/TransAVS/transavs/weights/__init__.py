@@ -1,1 +1,1 @@
-"""Reading files of weights and loading them into a part of the model; nothing here knows the model."""
+"""Files of weights: where they come from, reading them safely, what kind each is, and filling a model with them."""

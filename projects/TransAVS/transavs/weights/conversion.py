@@ -1,15 +1,19 @@
 """Published weights of parts of the model into one checkpoint of it, with a report of what fits and what does not."""
 
+import os
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
 
 from ..modeling.backbone import TimmBackbone
-from .loading import COUNTER, Comparison, compare, first_names
-from .reading import WeightsError, read_state_dict
-from .kinds import SOURCES, Source, recognize
+from .comparing import COUNTER, Comparison, compare, first_names
+from .kinds import Source, known_sources, recognize
+from .providers import read_weights
+from .published import WeightsError
 
 # Where missing or unexpected names begin so, these keys of the config are the ones to look at.
 KEYS_OF_NAMES = [
@@ -54,11 +58,11 @@ class Conversion:
     adapted: list[str]
 
     @property
-    def complete(self):
+    def complete(self) -> bool:
         return not self.comparison.problems
 
-    def report(self):
-        """str: what was recognised, filled, left out and wrong, a line each."""
+    def report(self) -> str:
+        """What was recognised, filled, left out and wrong, a line each."""
         lines = [f"{self.path}: {self.source.name}"]
         filled = [f"{part} {count} of {total}" for part, (count, total) in self.parts.items()]
         lines.append("fills " + ", ".join(filled))
@@ -67,14 +71,14 @@ class Conversion:
         if self.adapted:
             lines.append(f"{len(self.adapted)} adapted by timm to the model's size: {first_names(self.adapted)}")
         lines += self.comparison.problems
-        keys = self._keys_to_look_at()
+        keys = self.keys_to_look_at()
         if keys:
             lines.append("see " + "; ".join(keys))
         if self.source.note:
             lines.append(f"note: {self.source.note}")
         return "\n    ".join(lines)
 
-    def _keys_to_look_at(self):
+    def keys_to_look_at(self) -> list[str]:
         """The config's keys that a misfit may come from."""
         shapes = self.comparison.other_shape
         names = [*self.comparison.missing, *self.comparison.unexpected]
@@ -86,12 +90,13 @@ class Conversion:
         return keys
 
 
-def convert(path, model):
+def convert(path: str, model: nn.Module, part: str | None = None) -> Conversion:
     """Reads and recognises a file, and renames its weights to the model's names.
 
     Args:
-        path (str): see `read_state_dict`.
-        model (TransAVS): gives names and shapes; it is not changed.
+        path: a path, an address or a name, see `read_weights`.
+        model: TransAVS; gives names and shapes, and is not changed.
+        part: "backbone" or "audio_backbone", where the file is for this part alone.
 
     Returns:
         Conversion
@@ -99,15 +104,21 @@ def convert(path, model):
     Raises:
         WeightsError: the file is unreadable or of no known kind.
     """
-    state_dict = read_state_dict(path)
-    source = recognize(state_dict, model)
+    return convert_state_dict(read_weights(path, getattr(model, part or "backbone")), path, model, part)
+
+
+def convert_state_dict(
+    state_dict: dict[str, Tensor], path: str, model: nn.Module, part: str | None = None
+) -> Conversion:
+    """`convert` of weights that were read already; `path` is for the report."""
+    source = recognize(state_dict, model, part)
     if source is None:
-        known = ", ".join(source.name for source in SOURCES)
+        known = ", ".join(source.name for source in known_sources(part))
         raise WeightsError(
             f"{path}: not recognised by its {len(state_dict)} names ({first_names(state_dict)}); expected one of: "
             f"{known}, or a file of the timm model that the config names"
         )
-    left_out = {}
+    left_out: dict[str, list[str]] = {}
     found = _split(state_dict, lambda name: _why_left_out(name, source), left_out)
     found = source.rename(found, model)
     expected = model.state_dict()
@@ -131,7 +142,9 @@ def convert(path, model):
     )
 
 
-def _split(state_dict, reason_of, left_out):
+def _split(
+    state_dict: dict[str, Tensor], reason_of: Callable[[str], str | None], left_out: dict[str, list[str]]
+) -> dict[str, Tensor]:
     """The weights without a reason to leave them out; the names of the others go to `left_out`, by reason."""
     kept = {}
     for name, value in state_dict.items():
@@ -143,11 +156,11 @@ def _split(state_dict, reason_of, left_out):
     return kept
 
 
-def _why_left_out(name, source):
+def _why_left_out(name: str, source: Source) -> str | None:
     return next((reason for pattern, reason in source.left_out if re.search(pattern, name)), None)
 
 
-def _why_unused(name, model, expected):
+def _why_unused(name: str, model: nn.Module, expected: dict[str, Tensor]) -> str | None:
     """Why a model of this kind has no such weight by design; None where it has, or should have."""
     if name not in expected and name.endswith(COUNTER):
         return "counters of batch norm, which a frozen one does not have"
@@ -156,11 +169,8 @@ def _why_unused(name, model, expected):
     return None
 
 
-def merge(conversions):
+def merge(conversions: list[Conversion]) -> dict[str, Tensor]:
     """The matched weights of several files.
-
-    Args:
-        conversions (list[Conversion])
 
     Returns:
         dict[str, Tensor]: under the model's names.
@@ -168,7 +178,8 @@ def merge(conversions):
     Raises:
         WeightsError: two files fill the same part, or one fills nothing.
     """
-    merged, giver = {}, {}
+    merged: dict[str, Tensor] = {}
+    giver: dict[str, str] = {}
     for conversion in conversions:
         matched = conversion.comparison.matched
         if not matched:
@@ -185,7 +196,7 @@ def merge(conversions):
     return merged
 
 
-def write_checkpoint(weights, path):
-    """Writes what `MODEL.WEIGHTS` loads, by its names alone: `DetectionCheckpointer` guesses nothing."""
+def write_checkpoint(weights: dict[str, Tensor], path: str | os.PathLike[str]) -> None:
+    """Writes what `MODEL.WEIGHTS` loads."""
     with open(path, "xb") as file:
         torch.save({"model": weights}, file)

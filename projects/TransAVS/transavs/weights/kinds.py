@@ -4,12 +4,21 @@ A table of names is a list of (pattern, replacement), applied from the first to 
 """
 
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..modeling.backbone import TimmBackbone, fit_state_dict
+from torch import Tensor, nn
+
+from ..modeling.audio import TimmAudioBackbone
+from ..modeling.backbone import TimmBackbone
+
+StateDict = dict[str, Tensor]
+Table = Sequence[tuple[str, str]]
+Renaming = Callable[[StateDict, nn.Module], StateDict]
 
 STAGES = range(4)  # of a backbone
+AUDIO_BACKBONE = r"audio_backbone\."
 BACKBONE = r"backbone\.(?!norms\.)"  # without the norms that MODEL.TIMM.OUTPUT_NORM adds
 MASK2FORMER_STRIDES = [32, 16, 8]  # in the order of its level embeddings
 
@@ -20,6 +29,7 @@ class Source:
 
     Attributes:
         name: what the report calls it.
+        part: of the model, which it fills; "" for several.
         signs: beginnings of names; a file is of this kind where each of them begins a name in it.
         rename: (state dict, model) to the same weights under the model's names.
         fills: pattern at the beginning of the model's names that such a file must fill.
@@ -28,17 +38,18 @@ class Source:
     """
 
     name: str
+    part: str
     signs: tuple[str, ...]
-    rename: Callable
+    rename: Renaming
     fills: str
     left_out: tuple[tuple[str, str], ...] = ()
     note: str = ""
 
 
-def renamed(state_dict, table, prefix=""):
+def renamed(state_dict: StateDict, table: Table, prefix: str = "") -> StateDict:
     """The same weights; `prefix` comes before every new name."""
 
-    def rename(name):
+    def rename(name: str) -> str:
         for pattern, replacement in table:
             name = re.sub(pattern, replacement, name)
         return prefix + name
@@ -46,16 +57,39 @@ def renamed(state_dict, table, prefix=""):
     return {rename(name): value for name, value in state_dict.items()}
 
 
-def backbone_names(to_timm=(), to_detectron2=()):
+def backbone_names(to_timm: Table = (), to_detectron2: Table = ()) -> Renaming:
     """`Source.rename` of a backbone's weights: by one table for a timm model, by another for Detectron2's ResNet."""
 
-    def rename(state_dict, model):
+    def rename(state_dict: StateDict, model: nn.Module) -> StateDict:
         if isinstance(model.backbone, TimmBackbone):
             fitted = fit_state_dict(renamed(state_dict, to_timm), model.backbone.model)
             return renamed(fitted, (), "backbone.model.")
         return renamed(state_dict, to_detectron2, "backbone.")
 
     return rename
+
+
+def fit_state_dict(state_dict: StateDict, model: nn.Module) -> StateDict:
+    """Renames weights, as timm or a model's authors publish them, to timm's names by its own `checkpoint_filter_fn`.
+
+    Args:
+        state_dict: with a head or without.
+        model: the timm model, e.g. `TimmBackbone.model`.
+
+    Returns:
+        dict[str, Tensor]: all of them, the head's too; unchanged where timm has no such function or it fails
+    """
+    rename = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", lambda state_dict, model: state_dict)
+    try:
+        return rename(dict(state_dict), model)
+    except Exception:  # tripped over a name it does not know, which a comparison with the model's names shows
+        return state_dict
+
+
+def audio_names(state_dict: StateDict, model: nn.Module) -> StateDict:
+    """`Source.rename` of weights under the names of the audio backbone, or of the timm model in it."""
+    body = isinstance(model.audio_backbone, TimmAudioBackbone) and not any(n.startswith("body.") for n in state_dict)
+    return renamed(state_dict, (), "audio_backbone.body." if body else "audio_backbone.")
 
 
 # As Detectron2's tools/convert-torchvision-to-d2.py.
@@ -103,7 +137,7 @@ MASK2FORMER_SWIN_NORMS = [(rf"^norm{stage}\.", f"res{stage + 2}.") for stage in 
 MASK2FORMER_LEVELS = "sem_seg_head.predictor.level_embed.weight"
 
 
-def mask2former_names(state_dict, model):
+def mask2former_names(state_dict: StateDict, model: nn.Module) -> StateDict:
     """`Source.rename` of a whole Mask2Former."""
     part = {name.removeprefix("backbone."): value for name, value in state_dict.items() if name.startswith("backbone.")}
     norms = {name: value for name, value in part.items() if re.match(r"norm\d\.", name)}  # its Swin's
@@ -125,6 +159,7 @@ CLASSIFIER = "the classifier of the images it was trained on"
 SOURCES = [
     Source(
         "Mask2Former",
+        "",
         ("sem_seg_head.pixel_decoder.transformer.", "sem_seg_head.predictor.transformer_cross_attention_layers."),
         mask2former_names,
         r"backbone\.|pixel_decoder\.|decoder\.(layers\.|level_embedding)|mask_head\.mask_projection\.",
@@ -141,13 +176,15 @@ SOURCES = [
     ),
     Source(
         "VGGish of torchvggish",
+        "audio_backbone",
         ("features.0.", "embeddings.0."),
-        lambda state_dict, model: renamed(state_dict, (), "audio_backbone."),
-        r"audio_backbone\.",
+        audio_names,
+        AUDIO_BACKBONE,
         ((r"^pproc\.", "the postprocessing of AudioSet's embeddings, which F_a goes without"),),
     ),
     Source(
         "ResNet of Detectron2",
+        "backbone",
         ("stem.conv1", "res2.0."),
         backbone_names(),
         BACKBONE,
@@ -155,6 +192,7 @@ SOURCES = [
     ),
     Source(
         "ResNet of torchvision or timm",
+        "backbone",
         ("conv1.", "layer1.0."),
         backbone_names(to_detectron2=TORCHVISION_RESNET_TO_DETECTRON2),
         BACKBONE,
@@ -162,6 +200,7 @@ SOURCES = [
     ),
     Source(
         "Swin of torchvision",
+        "backbone",
         ("features.0.0.", "features.1.0.attn.relative_position_bias_table"),
         backbone_names(to_timm=TORCHVISION_SWIN_TO_TIMM),
         BACKBONE,
@@ -169,6 +208,7 @@ SOURCES = [
     ),
     Source(
         "Swin of its authors",
+        "backbone",
         ("layers.0.blocks.0.attn.relative_position_bias_table", "layers.0.downsample."),
         backbone_names(),
         BACKBONE,
@@ -176,25 +216,54 @@ SOURCES = [
     ),
     Source(
         "Swin of timm",
+        "backbone",
         ("layers.0.blocks.0.attn.relative_position_bias_table", "layers.1.downsample."),
         backbone_names(),
         BACKBONE,
         (COMPUTED,),
     ),
-    Source("PVT v2 of its authors", ("patch_embed1.proj.", "block1.0.attn.q."), backbone_names(), BACKBONE),
-    Source("PVT v2 of timm", ("patch_embed.proj.", "stages.0.blocks.0.attn.q."), backbone_names(), BACKBONE),
+    Source("PVT v2 of its authors", "backbone", ("patch_embed1.proj.", "block1.0.attn.q."), backbone_names(), BACKBONE),
+    Source(
+        "PVT v2 of timm", "backbone", ("patch_embed.proj.", "stages.0.blocks.0.attn.q."), backbone_names(), BACKBONE
+    ),
 ]
-OTHER_TIMM_MODEL = Source("timm model", (), backbone_names(), BACKBONE, (COMPUTED,))
+# Without signs: known by the names that they share with what they fill.
+OTHER_TIMM_MODEL = Source("timm model", "backbone", (), backbone_names(), BACKBONE, (COMPUTED,))
+OWN_BACKBONE = Source("the config's own backbone", "backbone", (), backbone_names(), BACKBONE)
+OWN_AUDIO_BACKBONE = Source("the config's own audio backbone", "audio_backbone", (), audio_names, AUDIO_BACKBONE)
 
 
-def recognize(state_dict, model):
-    """The `Source` of a state dict; None where no kind's signs are all there.
+def recognize(state_dict: StateDict, model: nn.Module, part: str | None = None) -> Source | None:
+    """Tells the kind of a file by its names.
 
-    A file of any other timm model is known by the names it shares with the model's own backbone.
+    Args:
+        state_dict: of the file.
+        model: TransAVS.
+        part: of the model, where only what fills this one is looked for.
+
+    Returns:
+        Source: None where no kind's signs are all there.
     """
-    for source in SOURCES:
-        if all(any(name.startswith(sign) for name in state_dict) for sign in source.signs):
+    for source in known_sources(part):
+        if source.signs and all(any(name.startswith(sign) for name in state_dict) for sign in source.signs):
             return source
-    if isinstance(model.backbone, TimmBackbone) and model.backbone.model.state_dict().keys() & state_dict.keys():
-        return OTHER_TIMM_MODEL
+    for source, filled in _kinds_without_signs(model):
+        if part in (None, source.part) and filled.state_dict().keys() & state_dict.keys():
+            return source
     return None
+
+
+def _kinds_without_signs(model: nn.Module) -> list[tuple[Source, nn.Module]]:
+    """The kinds that the model's own parts make, each with the module that has such names."""
+    backbone, audio = model.backbone, model.audio_backbone
+    kinds = [(OWN_BACKBONE, backbone), (OWN_AUDIO_BACKBONE, audio)]
+    if isinstance(backbone, TimmBackbone):
+        kinds.insert(0, (OTHER_TIMM_MODEL, backbone.model))
+    if isinstance(audio, TimmAudioBackbone):
+        kinds.append((OWN_AUDIO_BACKBONE, audio.body))
+    return kinds
+
+
+def known_sources(part: str | None = None) -> list[Source]:
+    """Those of `SOURCES` that fill one part, or all of them."""
+    return [source for source in SOURCES if part in (None, source.part)]

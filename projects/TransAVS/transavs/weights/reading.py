@@ -3,13 +3,14 @@
 import os
 import re
 import zipfile
+from typing import Any, Literal
 
 import numpy as np
 import safetensors.torch
 import torch
-from detectron2.utils.file_io import PathManager
 
 from ..data.safe_pickle import TensorUnpickler, UnsafePickleError
+from .published import WeightsError, local_file
 
 # Under which a state dict may lie in a checkpoint; the first that is there counts. "ema" is a running average of the
 # weights, which timm prefers too.
@@ -19,15 +20,11 @@ PREFIXES = r"^((module|_orig_mod)\.)+"
 NUMBERS = "biuf"  # numpy's kinds of dtype: bool, int, unsigned, float
 
 
-class WeightsError(ValueError):
-    """A file of weights cannot be read or does not fit; the message names it."""
-
-
-def read_state_dict(path):
+def read_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     """Reads what `torch.save`, safetensors or pickle wrote: `.pth`, `.pt`, `.safetensors`, Detectron2's `.pkl`.
 
     Args:
-        path (str or PathLike): path or address, opened by Detectron2's PathManager.
+        path: path or address, see `local_file`.
 
     Returns:
         dict[str, Tensor]: on the CPU. Arrays become tensors; of a checkpoint, only the model's weights are taken.
@@ -36,21 +33,36 @@ def read_state_dict(path):
         WeightsError: the file is missing, unreadable, holds anything but weights, or asks to run code; nothing of it
             has been run then.
     """
+    return read_checkpoint(path)["model"]
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads a whole checkpoint, as Detectron2's trainers write it, or a file of weights alone.
+
+    Args:
+        path: see `read_state_dict`.
+
+    Returns:
+        dict: `model`, as `read_state_dict` gives it; beside it what else the file has: optimizer, iteration, ...
+
+    Raises:
+        WeightsError: see `read_state_dict`.
+    """
     path = os.fspath(path)
     try:
-        local_path = PathManager.get_local_path(path)
-        if not os.path.exists(local_path):
-            raise WeightsError("no such file, expected a file of weights")
-        found = _unwrap(_read(local_path))
-        return {re.sub(PREFIXES, "", name): torch.as_tensor(value) for name, value in found.items()}
+        content = _read(local_file(path))
+        weights = _unwrap(content)
+        model = {re.sub(PREFIXES, "", name): torch.as_tensor(value) for name, value in weights.items()}
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
     # torch, safetensors, pickle and downloads have no exception in common; the reader needs the file's name.
     except Exception as error:
-        raise WeightsError(f"{path}: not a readable file of weights ({_reason(error)})") from error
+        raise WeightsError(f"{path}: not a readable file of weights ({reason_of(error)})") from error
+    rest = {} if weights is content else {key: value for key, value in content.items() if key not in WRAPPERS}
+    return {**rest, "model": model}
 
 
-def _read(path):
+def _read(path: str) -> Any:
     if path.endswith(".safetensors"):
         return safetensors.torch.load_file(path)
     if path.endswith(".pkl") and not zipfile.is_zipfile(path):
@@ -60,7 +72,7 @@ def _read(path):
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _unwrap(found):
+def _unwrap(found: Any) -> dict[str, Any]:
     """The state dict in a checkpoint, checked."""
     while isinstance(found, dict):
         inner = next((found[key] for key in WRAPPERS if isinstance(found.get(key), dict)), None)
@@ -79,14 +91,14 @@ def _unwrap(found):
     return found
 
 
-def _reason(error):
+def reason_of(error: Exception) -> str:
     """One line; of torch's many paragraphs the second, which says what was found, not how to read it all the same."""
     paragraphs = [part.strip() for part in str(error).split("\n\n") if part.strip()] or [repr(error)]
     told = paragraphs[1] if paragraphs[0].startswith("Weights only load failed") and paragraphs[1:] else paragraphs[0]
     return f"{type(error).__name__}: {told.splitlines()[0]}"
 
 
-def _numpy_globals():
+def _numpy_globals() -> list[Any]:
     """What torch.load needs to rebuild arrays of numbers, which VGGish's PCA parameters are."""
     reconstruct = np.zeros(1).__reduce__()[0]
     dtypes = [type(np.dtype(kind)) for kind in ("bool", "int8", "uint8", "int16", "int32", "int64")]
@@ -100,22 +112,22 @@ def _numpy_globals():
     ]
 
 
-def _empty_array(*_class_shape_and_type):
+def _empty_array(*_class_shape_and_type: object) -> np.ndarray:
     """In place of numpy's `_reconstruct`: what the array's state is then set on."""
     return np.empty(0, np.int8)
 
 
-def _array_from_buffer(buffer, dtype, shape, order):
+def _array_from_buffer(buffer: bytes, dtype: np.dtype, shape: tuple[int, ...], order: Literal["C", "F"]) -> np.ndarray:
     """In place of numpy's `_frombuffer`, with which pickle's protocol 5 writes arrays."""
     return np.frombuffer(buffer, dtype).reshape(shape, order=order)
 
 
-def _scalar(dtype, data):
+def _scalar(dtype: np.dtype, data: str | bytes) -> np.generic:
     """In place of numpy's `scalar`; Python 2 wrote its bytes as text."""
     return np.frombuffer(data.encode("latin1") if isinstance(data, str) else data, dtype, count=1)[0]
 
 
-def _dtype(name, *align_and_copy):
+def _dtype(name: object, *align_and_copy: bool) -> np.dtype:
     """In place of `numpy.dtype`: of numbers alone."""
     dtype = np.dtype(name, *align_and_copy) if isinstance(name, str) else None
     if dtype is None or dtype.kind not in NUMBERS:
@@ -141,7 +153,7 @@ class _WeightsUnpickler(TensorUnpickler):
         },
     }
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.ALLOWED:
             raise UnsafePickleError(
                 f"forbidden global {module}.{name}: expected a pickle that rebuilds tensors and arrays and nothing else"

@@ -1,12 +1,11 @@
 from .registry import AUDIO_BACKBONE_REGISTRY, AudioBackbone, build_audio_backbone
 from .timm_audio import TimmAudioBackbone
-from .vggish import VGGish, VGGishPostprocessor
+from .vggish import VGGish
 
 __all__ = [
     "AUDIO_BACKBONE_REGISTRY",
     "AudioBackbone",
     "TimmAudioBackbone",
     "VGGish",
-    "VGGishPostprocessor",
     "build_audio_backbone",
 ]

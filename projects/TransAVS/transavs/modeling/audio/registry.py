@@ -1,10 +1,12 @@
 """The registry of audio backbones, and what all of them share."""
 
-import torch
-from detectron2.utils.registry import Registry
-from torch import nn
+from typing import Self
 
-from ...weights.loading import load_weights
+import torch
+from detectron2.config import CfgNode
+from detectron2.utils.registry import Registry
+from torch import Tensor, nn
+
 from ..registries import registered
 
 AUDIO_BACKBONE_REGISTRY = Registry("AUDIO_BACKBONE")
@@ -14,7 +16,7 @@ the config alone.
 """
 
 
-def build_audio_backbone(cfg):
+def build_audio_backbone(cfg: CfgNode) -> "AudioBackbone":
     """Builds the audio backbone that `cfg.MODEL.AUDIO_BACKBONE.NAME` names.
 
     Raises:
@@ -27,43 +29,36 @@ def build_audio_backbone(cfg):
 class AudioBackbone(nn.Module):
     """From log-mel examples to one feature vector each.
 
-    A subclass sets `output_dim`, implements `embed`, and calls `load_and_freeze` at the end of its `__init__`.
+    A subclass sets `output_dim` and implements `embed`. Where the config asks for it, its `__init__` ends by calling
+    `freeze`.
     """
 
     output_dim: int
-    frozen = False
+    frozen: bool = False
 
-    def embed(self, log_mel):
+    def embed(self, log_mel: Tensor) -> Tensor:
         """Args: float32 [M, 1, 96, 64]. Returns: [M, output_dim]"""
         raise NotImplementedError
 
-    def forward(self, log_mel):
+    def forward(self, log_mel: Tensor) -> Tensor:
         """
         Args:
-            log_mel (tensor [M, 1, 96, 64]): VGGish's log-mel examples, unscaled.
+            log_mel: float32 [M, 1, 96, 64], VGGish's log-mel examples, unscaled.
 
         Returns:
-            tensor [M, output_dim]; without a gradient where the backbone is frozen
+            Tensor: [M, output_dim]; without a gradient where the backbone is frozen
         """
         if not self.frozen:
             return self.embed(log_mel)
         with torch.no_grad():
             return self.embed(log_mel)
 
-    def train(self, mode=True):
+    def train(self, mode: bool = True) -> Self:
         """A frozen backbone stays in evaluation mode."""
         return super().train(mode and not self.frozen)
 
-    def load_and_freeze(self, weights, freeze):
-        """
-        Args:
-            weights (str): path or address of a state dict; "" keeps the random weights.
-            freeze (bool): no gradient, and always in evaluation mode.
-        """
-        if weights:
-            load_weights(self, weights, key="MODEL.AUDIO_BACKBONE.WEIGHTS")
-        if not freeze:
-            return
+    def freeze(self) -> None:
+        """From now on without a gradient, and always in evaluation mode."""
         self.requires_grad_(False)
         self.frozen = True
         self.eval()

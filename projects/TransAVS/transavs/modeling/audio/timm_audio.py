@@ -1,7 +1,10 @@
 """Any timm image model as a small trainable audio backbone."""
 
+from typing import Any
+
 import timm
-from detectron2.config import configurable
+from detectron2.config import CfgNode, configurable
+from torch import Tensor
 
 from .registry import AUDIO_BACKBONE_REGISTRY, AudioBackbone
 
@@ -15,13 +18,12 @@ class TimmAudioBackbone(AudioBackbone):
     """Log-mel examples [M, 1, 96, 64], taken as images of one channel, to a timm model's pooled features.
 
     Args:
-        model_name (str): a timm model that takes images of 96 x 64 pixels.
-        weights (str): checkpoint of this module; "" keeps random weights.
-        freeze (bool): no gradient, always in evaluation mode.
+        model_name: a timm model that takes images of 96 x 64 pixels.
+        freeze: no gradient, always in evaluation mode.
     """
 
     @configurable
-    def __init__(self, model_name, weights="", freeze=False):
+    def __init__(self, model_name: str, freeze: bool = False) -> None:
         super().__init__()
         if not timm.is_model(model_name):
             raise ValueError(
@@ -31,15 +33,15 @@ class TimmAudioBackbone(AudioBackbone):
         self.body = timm.create_model(model_name, pretrained=False, in_chans=1, num_classes=0)
         # Some models (MobileNetV3, ...) widen their features once more after pooling.
         self.output_dim = getattr(self.body, "head_hidden_size", self.body.num_features)
-        self.load_and_freeze(weights, freeze)
+        if freeze:
+            self.freeze()
 
     @classmethod
-    def from_config(cls, cfg):
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         return {
             "model_name": cfg.MODEL.AUDIO_BACKBONE.TIMM_MODEL,
-            "weights": cfg.MODEL.AUDIO_BACKBONE.WEIGHTS,
             "freeze": cfg.MODEL.AUDIO_BACKBONE.FREEZE,
         }
 
-    def embed(self, log_mel):
+    def embed(self, log_mel: Tensor) -> Tensor:
         return self.body((log_mel - LOG_MEL_MEAN) / LOG_MEL_STD)

@@ -1,3 +1,3 @@
-from .timm_backbone import TimmBackbone, build_timm_backbone, fit_state_dict
+from .timm_backbone import TimmBackbone, build_timm_backbone
 
-__all__ = ["TimmBackbone", "build_timm_backbone", "fit_state_dict"]
+__all__ = ["TimmBackbone", "build_timm_backbone"]

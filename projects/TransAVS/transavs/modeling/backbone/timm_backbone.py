@@ -1,24 +1,23 @@
 """Any timm model that has features at strides 4, 8, 16 and 32 as visual backbone."""
 
 import difflib
-import sys
+from typing import Any
 
 import timm
-from detectron2.config import configurable
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from timm.layers import DropPath, LayerNorm2d
 from timm.models.swin_transformer import SwinTransformerBlock
 from timm.models.swin_transformer_v2 import SwinTransformerV2Block
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
-
-from ...weights.loading import load_weights
 
 STRIDES = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
 
 
 @BACKBONE_REGISTRY.register()
-def build_timm_backbone(cfg, input_shape):
+def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> "TimmBackbone":
     """What `cfg.MODEL.TIMM` describes."""
     return TimmBackbone(cfg, input_shape)
 
@@ -36,49 +35,36 @@ class TimmBackbone(Backbone):
     def __init__(
         self,
         *,
-        model_name,
-        pretrained=False,
-        weights="",
-        drop_path_rate=0.0,
-        output_norm=False,
-        freeze_at=0,
-        gradient_checkpointing=False,
-    ):
+        model_name: str,
+        drop_path_rate: float = 0.0,
+        output_norm: bool = False,
+        freeze_at: int = 0,
+        gradient_checkpointing: bool = False,
+    ) -> None:
         """
         Args:
-            model_name (str): timm's, with or without the tag of its weights.
-            pretrained (bool): timm gets the weights of that name by its own means.
-            weights (str): path or address of weights for this backbone alone, see `fit_state_dict`; "" for none.
-            drop_path_rate (float): probability of stochastic depth at the last block; it grows linearly up to there.
-            output_norm (bool): a learned LayerNorm on each feature, for models whose features are bare sums of
+            model_name: timm's, with or without the tag of its weights.
+            drop_path_rate: probability of stochastic depth at the last block; it grows linearly up to there.
+            output_norm: a learned LayerNorm on each feature, for models whose features are bare sums of
                 residuals (Swin, ConvNeXt).
-            freeze_at (int): 0 trains all, 1 freezes the stem, 2 also res2, ... 5 all; with batch norm's statistics.
-            gradient_checkpointing (bool): less memory, more time; batch norm's statistics then move twice a step.
+            freeze_at: 0 trains all, 1 freezes the stem, 2 also res2, ... 5 all; with batch norm's statistics.
+            gradient_checkpointing: less memory, more time; batch norm's statistics then move twice a step.
 
         Raises:
-            ValueError: timm has no such model, or none of such strides; or the weights do not fit.
+            ValueError: timm has no such model, or none of such strides.
         """
         super().__init__()
         _check_name(model_name)
-        if pretrained and weights:
-            raise ValueError(f"MODEL.TIMM.PRETRAINED is on and MODEL.TIMM.WEIGHTS is {weights!r}: choose one of them")
-        options = {"drop_path_rate": drop_path_rate} if drop_path_rate else {}  # some models have no such option
+        options: dict[str, Any] = (
+            {"drop_path_rate": drop_path_rate} if drop_path_rate else {}
+        )  # some models have no such option
         if timm.models.is_model_in_modules(model_name, ("swin_transformer", "swin_transformer_v2")):
             options["dynamic_img_size"] = True
-        self.model = timm.create_model(model_name, pretrained=pretrained, **options)
+        self.model = timm.create_model(model_name, pretrained=False, **options)
         full_model = self.model.state_dict().keys()
         self.indices = _feature_indices(self.model, model_name)
         self.model.prune_intermediate_layers(self.indices, prune_norm=True, prune_head=True)
         self.unused_names = full_model - self.model.state_dict().keys()  # the head's and the last norm's
-        if weights:
-            load_weights(
-                self.model,
-                weights,
-                key="MODEL.TIMM.WEIGHTS",
-                name=model_name,
-                may_be_left=self.unused_names,
-                rename=lambda state_dict: fit_state_dict(state_dict, self.model),
-            )
         for module in self.model.modules():
             if isinstance(module, DropPath) and not drop_path_rate:
                 module.drop_prob = 0.0  # timm's default for Swin is 0.1
@@ -93,11 +79,9 @@ class TimmBackbone(Backbone):
         self._freeze(model_name, [feature["module"] for feature in features], freeze_at)
 
     @classmethod
-    def from_config(cls, cfg, input_shape):
+    def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict[str, Any]:
         return {
             "model_name": cfg.MODEL.TIMM.NAME,
-            "pretrained": cfg.MODEL.TIMM.PRETRAINED,
-            "weights": cfg.MODEL.TIMM.WEIGHTS,
             "drop_path_rate": cfg.MODEL.TIMM.DROP_PATH_RATE,
             "output_norm": cfg.MODEL.TIMM.OUTPUT_NORM,
             "freeze_at": cfg.MODEL.BACKBONE.FREEZE_AT,
@@ -105,13 +89,13 @@ class TimmBackbone(Backbone):
         }
 
     @property
-    def size_divisibility(self):
+    def size_divisibility(self) -> int:
         return max(STRIDES.values())
 
-    def forward(self, frames):
+    def forward(self, frames: Tensor) -> dict[str, Tensor]:
         """
         Args:
-            frames (Tensor): [F, 3, H, W], normalised; sides that are no multiples of 32 are padded with zeros.
+            frames: [F, 3, H, W], normalised; sides that are no multiples of 32 are padded with zeros.
 
         Returns:
             dict[str, Tensor]: `res2` .. `res5`, each [F, C, H / stride, W / stride].
@@ -121,7 +105,7 @@ class TimmBackbone(Backbone):
         features = self.model.forward_intermediates(frames, self.indices, output_fmt="NCHW", intermediates_only=True)
         return {name: self.norms[name](feature) if self.norms else feature for name, feature in zip(STRIDES, features)}
 
-    def _freeze(self, model_name, stages, freeze_at):
+    def _freeze(self, model_name: str, stages: list[str], freeze_at: int) -> None:
         """Freezes what timm registers before the first of the modules `stages`, then each up to and with its own."""
         parts = []
         for name, child in self.model.named_children():
@@ -144,7 +128,7 @@ class _WindowsOfAnySize:
     timm pads after: its mask then misses the seam, and the map's opposite edges see each other.
     """
 
-    def _attn(self, x):
+    def _attn(self, x: Tensor) -> Tensor:
         height, width = x.shape[1:3]  # F h w C
         x = F.pad(x, (0, 0, 0, -width % self.window_size[1], 0, -height % self.window_size[0]))
         if any(self.target_shift_size):
@@ -164,33 +148,16 @@ class AnySizeSwinV2Block(_WindowsOfAnySize, SwinTransformerV2Block):
 ANY_SIZE_BLOCKS = {SwinTransformerBlock: AnySizeSwinBlock, SwinTransformerV2Block: AnySizeSwinV2Block}
 
 
-def _check_name(name):
+def _check_name(name: str) -> None:
     known = sorted({*timm.list_models(), *timm.list_models(pretrained=True)})
     if name not in known:
         close = ", ".join(difflib.get_close_matches(name, known, n=5)) or "none"
         raise ValueError(f"MODEL.TIMM.NAME is {name!r}, unknown to timm {timm.__version__}; close to it: {close}")
 
 
-def _feature_indices(model, name):
+def _feature_indices(model: nn.Module, name: str) -> list[int]:
     """Which of the model's features is the last of each stride."""
     last = {feature["reduction"]: index for index, feature in enumerate(model.feature_info)}
     if not set(STRIDES.values()) <= set(last):
         raise ValueError(f"MODEL.TIMM.NAME is {name!r}, with features at strides {sorted(last)}; expected 4, 8, 16, 32")
     return [last[stride] for stride in STRIDES.values()]
-
-
-def fit_state_dict(state_dict, model):
-    """Renames weights, as timm or a model's authors publish them, to timm's names by its own `checkpoint_filter_fn`.
-
-    Args:
-        state_dict (dict[str, Tensor]): with a head or without.
-        model (nn.Module): the timm model, e.g. `TimmBackbone.model`.
-
-    Returns:
-        dict[str, Tensor]: all of them, the head's too; unchanged where timm has no such function or it fails
-    """
-    rename = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", lambda state_dict, model: state_dict)
-    try:
-        return rename(dict(state_dict), model)
-    except Exception:  # tripped over a name it does not know, which a comparison with the model's names shows
-        return state_dict
