@@ -18,7 +18,7 @@ def random_clip(seed, num_frames=4, silent=(1,)):
 
 
 def naive_rates(clips, threshold, own_audio):
-    """(pixel, frame): the mean over frames of false / silent pixels, and the share of silent frames with a false one."""
+    """(pixel, frame): the mean of false / silent pixels over frames; the share of silent frames with a false one."""
     shares, silent_frames, false_frames = [], 0, 0
     for probabilities, masks in clips:
         for probability, mask in zip(probabilities.flatten(1).tolist(), masks.flatten(1).tolist()):

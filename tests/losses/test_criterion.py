@@ -4,7 +4,6 @@ import itertools
 
 import pytest
 import torch
-from detectron2.utils import comm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -332,7 +331,8 @@ def test_the_pixelwise_loss_is_there_only_when_asked_for():
 def test_objects_count_the_same_in_every_process(monkeypatch):
     criterion, inputs = make_criterion(), random_inputs()  # three objects
     alone = criterion(**inputs, aqdl_confidence=0.3, aqml_confidence=0.3)
-    monkeypatch.setattr(comm, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda number: number.add_(9))  # nine in the other process
     shared = criterion(**inputs, aqdl_confidence=0.3, aqml_confidence=0.3)
     for name, share in {"loss_class": 2, "loss_dice": 2, "loss_aqdl": 1, "loss_aqml": 1}.items():

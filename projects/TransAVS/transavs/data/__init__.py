@@ -2,20 +2,13 @@
 
 import os
 
-from .avsbench import (
-    DATASET_FOLDERS,
-    LAYOUTS,
-    SPLITS,
-    AVSDatasetError,
-    datasets_root,
-    load_avsbench,
-    register_avs_dataset,
-)
+from .avsbench import DATASET_FOLDERS, AVSDatasetError, datasets_root, load_avsbench, register_avs_dataset
+from .layout import LAYOUTS, SPLITS
 
 __all__ = ["AVSDatasetError", "load_avsbench", "register_avs_dataset"]
 
 
-def _register_all():
+def _register_all() -> None:
     for prefix, folder in DATASET_FOLDERS.items():
         root = os.path.join(datasets_root(), folder)
         for subset in LAYOUTS:

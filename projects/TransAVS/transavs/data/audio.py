@@ -6,12 +6,16 @@ the numbers of its published reference (`vggish_params.py`), which AVSBench and 
 
 import math
 import os
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 import soundfile
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
+from .layout import FilePath
 
 SAMPLE_RATE = 16000  # hertz
 WINDOW_SAMPLES = 400  # 25 ms
@@ -35,7 +39,7 @@ class AudioError(ValueError):
     """A sound that cannot be used; the message names the file, what was found and what was expected."""
 
 
-def read_waveform(path):
+def read_waveform(path: FilePath) -> tuple[np.ndarray, int]:
     """Reads a sound file (WAV, FLAC, OGG: what libsndfile reads).
 
     Args:
@@ -63,7 +67,7 @@ def read_waveform(path):
     return samples.mean(axis=1), rate
 
 
-def resample(waveform, rate, target=SAMPLE_RATE, resampler="resampy"):
+def resample(waveform: np.ndarray | Tensor, rate: int, target: int = SAMPLE_RATE, resampler: str = "resampy") -> Tensor:
     """Resamples the last axis.
 
     Args:
@@ -97,7 +101,9 @@ def resample(waveform, rate, target=SAMPLE_RATE, resampler="resampy"):
     return torch.from_numpy(resampy.resample(waveform.cpu().numpy(), rate, target, axis=-1)).to(waveform.device)
 
 
-def log_mel_examples(waveform, sample_rate, num_examples=None, resampler="resampy"):
+def log_mel_examples(
+    waveform: np.ndarray | Tensor, sample_rate: int, num_examples: int | None = None, resampler: str = "resampy"
+) -> Tensor:
     """VGGish's input from a sound.
 
     Args:
@@ -132,7 +138,7 @@ def log_mel_examples(waveform, sample_rate, num_examples=None, resampler="resamp
 
 
 @torch.no_grad()
-def log_mel_spectrogram(waveform):
+def log_mel_spectrogram(waveform: Tensor) -> Tensor:
     """Log of the mel-weighted magnitude spectrum of 25 ms every 10 ms.
 
     The transform is in float64, as the reference's: float32's rounding, next to a loud band, shows in the logarithm of
@@ -168,12 +174,12 @@ def log_mel_spectrogram(waveform):
     return log_mel.unflatten(0, waveform.shape[:-1]) if waveform.ndim > 1 else log_mel[0]
 
 
-def silent_examples(num_examples):
+def silent_examples(num_examples: int) -> Tensor:
     """The log-mel of silence. Returns: float32 [num_examples, 1, 96, 64]"""
     return torch.full((num_examples, *EXAMPLE_SHAPE), SILENCE)
 
 
-def fit_examples(examples, num_examples):
+def fit_examples(examples: Tensor, num_examples: int) -> Tensor:
     """Pads with silence, or cuts, to `num_examples`.
 
     Args:
@@ -196,16 +202,16 @@ class SpecAugment:
         time_mask (int): the longest stretch of frames of 10 ms, of 96; 0 masks none.
     """
 
-    def __init__(self, frequency_mask, time_mask):
+    def __init__(self, frequency_mask: int, time_mask: int):
         from torchaudio import transforms
 
-        self.maskings = []
+        self.maskings: list[Callable[[Tensor, float], Tensor]] = []
         if frequency_mask > 0:
             self.maskings.append(transforms.FrequencyMasking(frequency_mask, iid_masks=True))
         if time_mask > 0:
             self.maskings.append(transforms.TimeMasking(time_mask, iid_masks=True))
 
-    def __call__(self, log_mel):
+    def __call__(self, log_mel: Tensor) -> Tensor:
         """Args and returns: float32 tensor [n, 1, 96, 64]; the argument is left as it was."""
         spectrogram = log_mel.transpose(-1, -2)  # torchaudio wants ... bands frames
         for masking in self.maskings:
@@ -213,7 +219,7 @@ class SpecAugment:
         return spectrogram.transpose(-1, -2).contiguous()
 
 
-def _check_waveform(waveform):
+def _check_waveform(waveform: np.ndarray | Tensor) -> Tensor:
     waveform = torch.as_tensor(waveform)
     if waveform.ndim not in (1, 2):
         raise AudioError(f"waveform has shape {list(waveform.shape)}, expected mono [samples] or [B, samples]")
@@ -226,21 +232,21 @@ def _check_waveform(waveform):
     return waveform
 
 
-def _num_frames(num_samples):
+def _num_frames(num_samples: int) -> int:
     return max(0, 1 + (num_samples - WINDOW_SAMPLES) // HOP_SAMPLES)
 
 
-def _samples_of(num_examples):
+def _samples_of(num_examples: int) -> int:
     """How many samples the windows of `num_examples` examples span."""
     return (num_examples * EXAMPLE_FRAMES - 1) * HOP_SAMPLES + WINDOW_SAMPLES
 
 
-def _hertz_to_mel(hertz):
+def _hertz_to_mel(hertz: Tensor) -> Tensor:
     return 1127.0 * torch.log1p(hertz / 700.0)  # HTK's formula
 
 
 @lru_cache(maxsize=1)
-def _mel_matrix():
+def _mel_matrix() -> Tensor:
     """Weights of the mel bands: triangles that are linear in mel, half of one overlapping the next.
 
     Returns:

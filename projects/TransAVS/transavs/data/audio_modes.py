@@ -5,28 +5,33 @@ Truly Segment Sounding Objects?" (arXiv 2502.00358): nothing in the picture make
 """
 
 import random
+from collections.abc import Sequence
+from typing import Any
 
 AUDIO_MODES = ("original", "silence", "noise", "shuffled", "offscreen")
 SEED = 0
+
+
+Clip = dict[str, Any]  # a dataset dict
 
 
 class AudioModeError(ValueError):
     """The sound asked for by `TEST.AUDIO` is unknown, or cannot be had from these clips."""
 
 
-def check_audio_mode(mode):
+def check_audio_mode(mode: str) -> None:
     """Raises: AudioModeError: an unknown mode; it names the config's key."""
     if mode not in AUDIO_MODES:
         raise AudioModeError(f"TEST.AUDIO is {mode!r}, expected one of: {', '.join(AUDIO_MODES)}")
 
 
-def replace_audio(dataset_dicts, mode):
+def replace_audio(dataset_dicts: Sequence[Clip], mode: str) -> list[Clip]:
     """Gives each clip the sound of another one where `TEST.AUDIO` is "shuffled" or "offscreen".
 
     "shuffled": no clip keeps its own sound, each sound is used once, and, as far as their numbers allow, none goes to a
     clip of its own category; but it may be that of a silent object in the picture. "offscreen": a sound that
-    nothing in the picture makes, of a clip whose category, or, in MS3, none of whose objects is seen here. The exchange is
-    the same in every run.
+    nothing in the picture makes, of a clip whose category, or, in MS3, none of whose objects is seen here. The exchange
+    is the same in every run.
 
     Args:
         dataset_dicts (list[dict]): clips; they are not changed.
@@ -36,8 +41,8 @@ def replace_audio(dataset_dicts, mode):
         list[dict]: the clips in their order
 
     Raises:
-        AudioModeError: an unknown mode; "shuffled" with fewer than two clips; "offscreen" where a clip's objects are not
-            known, or every sound may be one of theirs.
+        AudioModeError: an unknown mode; "shuffled" with fewer than two clips; "offscreen" where a clip's objects are
+            not known, or every sound may be one of theirs.
     """
     check_audio_mode(mode)
     if mode == "shuffled":
@@ -49,7 +54,7 @@ def replace_audio(dataset_dicts, mode):
     return [{**clip, "audio_file_name": donor["audio_file_name"]} for clip, donor in zip(dataset_dicts, donors)]
 
 
-def _shuffled_donors(clips):
+def _shuffled_donors(clips: Sequence[Clip]) -> list[Clip]:
     """Returns: for each clip another one, each once, of another category where the numbers allow it."""
     if len(clips) < 2:
         raise AudioModeError(f"TEST.AUDIO is 'shuffled' with {len(clips)} clip(s), expected at least 2")
@@ -62,19 +67,19 @@ def _shuffled_donors(clips):
     order.sort(key=lambda index: names.index(categories[index]))
     # With equal categories side by side, moving on by the largest one's size leaves every category behind.
     step = max(categories.count(name) for name in names) % len(order) or 1
-    donors = [None] * len(order)
+    donors = list(clips)
     for position, index in enumerate(order):
         donors[index] = clips[order[(position + step) % len(order)]]
     return donors
 
 
-def _offscreen_donors(clips):
+def _offscreen_donors(clips: Sequence[Clip]) -> list[Clip]:
     """Returns: for each clip another one that none of its objects sounds in; a sound may be used more than once."""
     for clip in clips:
         if not clip.get("objects"):
             raise AudioModeError(
-                f"TEST.AUDIO is 'offscreen', but what clip {clip['video_id']} shows is not known: expected `objects` in "
-                "the dataset dict, which a column of that name in the dataset's csv gives"
+                f"TEST.AUDIO is 'offscreen', but what clip {clip['video_id']} shows is not known: expected `objects` "
+                "in the dataset dict, which a column of that name in the dataset's csv gives"
             )
     # An S4 clip's category is all that sounds in it; in MS3 any object may.
     heard = [{other["category"]} if "category" in other else set(other["objects"]) for other in clips]

@@ -1,18 +1,16 @@
-"""AVSBench on disk, and its registration with Detectron2's catalogs.
-
-This module alone knows where a clip's files lie; the dataset makers write through the same `Layout`.
-"""
+"""AVSBench: its clips listed and checked, and its registration with Detectron2's catalogs."""
 
 import csv
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
-NUM_FRAMES = 5  # AVSBench's clips last five seconds; frame k (from 1) shows second k
-SPLITS = ("train", "val", "test")
+from .layout import LAYOUTS, NUM_FRAMES, SPLITS, ClipPaths, FilePath, Layout
+
 MAX_PROBLEMS_SHOWN = 10
 OBJECTS_COLUMN = "objects"  # of a csv, at will: all that a clip shows, sounding or not, with OBJECTS_SEPARATOR between
 OBJECTS_SEPARATOR = ";"
@@ -23,7 +21,7 @@ HOW_TO_GET = (
 )
 
 
-def datasets_root():
+def datasets_root() -> str:
     """The folder of all datasets: `$DETECTRON2_DATASETS`, by default `datasets/`, as everywhere in Detectron2."""
     return os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
 
@@ -32,87 +30,12 @@ class AVSDatasetError(ValueError):
     """The dataset on disk, or what was asked of it, is not as it must be."""
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Where the files of one subset lie under the dataset's root; `{...}` stand for a clip's values."""
-
-    csv_file: str
-    columns: tuple  # the csv's header; the first column's name is free when reading
-    frame: str
-    mask: str
-    wav: str
-    log_mel: str
-
-    def needed_columns(self):
-        return self.columns[1:]
-
-    def annotated_frames(self, split):
-        """Frame numbers (from 1) that have a mask: S4 annotates only the first frame of a training clip."""
-        if self is LAYOUTS["s4"] and split == "train":
-            return (1,)
-        return tuple(range(1, NUM_FRAMES + 1))
-
-
-LAYOUTS = {
-    "s4": Layout(
-        csv_file="Single-source/s4_meta_data.csv",
-        columns=("name", "split", "category"),
-        frame="Single-source/s4_data/visual_frames/{split}/{category}/{name}/{name}_{k}.png",
-        mask="Single-source/s4_data/gt_masks/{split}/{category}/{name}/{name}_{k}.png",
-        wav="Single-source/s4_data/audio_wav/{split}/{category}/{name}.wav",
-        log_mel="Single-source/s4_data/audio_log_mel/{split}/{category}/{name}.pkl",
-    ),
-    "ms3": Layout(
-        csv_file="Multi-sources/ms3_meta_data.csv",
-        columns=("video_id", "split"),
-        frame="Multi-sources/ms3_data/visual_frames/{name}/{name}.mp4_{k}.png",
-        mask="Multi-sources/ms3_data/gt_masks/{split}/{name}/{name}_{k}.png",
-        wav="Multi-sources/ms3_data/audio_wav/{split}/{name}.wav",
-        log_mel="Multi-sources/ms3_data/audio_log_mel/{split}/{name}.pkl",
-    ),
-}
-
-
-class ClipPaths:
-    """The files of one clip.
-
-    Args:
-        root: the folder that holds `Single-source/` and `Multi-sources/`.
-        subset: "s4" or "ms3".
-        split: "train", "val" or "test".
-        name: the clip's id.
-        category: the sounding object's category (S4 only).
-    """
-
-    def __init__(self, root, subset, split, name, category=None):
-        self._root = os.fspath(root)
-        self._layout = LAYOUTS[subset]
-        self._values = {"split": split, "name": name, "category": category}
-
-    def _path(self, template, **more):
-        return os.path.join(self._root, template.format(**self._values, **more))
-
-    def frame(self, k):
-        return self._path(self._layout.frame, k=k)
-
-    def mask(self, k):
-        return self._path(self._layout.mask, k=k)
-
-    @property
-    def wav(self):
-        return self._path(self._layout.wav)
-
-    @property
-    def log_mel(self):
-        return self._path(self._layout.log_mel)
-
-
-def _require(value, known, what):
+def _require(value: str, known: Iterable[str], what: str) -> None:
     if value not in known:
         raise AVSDatasetError(f"unknown {what} {value!r}: expected one of {', '.join(known)}")
 
 
-def _raise_problems(problems, where):
+def _raise_problems(problems: Sequence[str], where: FilePath) -> None:
     if not problems:
         return
     shown = problems[:MAX_PROBLEMS_SHOWN]
@@ -121,7 +44,7 @@ def _raise_problems(problems, where):
     raise AVSDatasetError(f"{where}: {len(problems)} problem(s)\n  " + "\n  ".join(shown) + tail)
 
 
-def read_clip_table(root, subset):
+def read_clip_table(root: FilePath, subset: str) -> list[dict[str, str]]:
     """Read and check a subset's csv.
 
     Returns:
@@ -142,7 +65,7 @@ def read_clip_table(root, subset):
     return _parse_rows(lines, path, layout)
 
 
-def _parse_rows(lines, path, layout):
+def _parse_rows(lines: list[list[str]], path: Path, layout: Layout) -> list[dict[str, str]]:
     if not lines:
         raise AVSDatasetError(f"{path} is empty: expected a header such as {','.join(layout.columns)}")
     header = [column.strip() for column in lines[0]]
@@ -152,7 +75,9 @@ def _parse_rows(lines, path, layout):
             f"{path}: no column {', '.join(map(repr, missing))} in the header {','.join(header)!r}; "
             f"expected the clip's id first, then {', '.join(map(repr, layout.needed_columns()))}"
         )
-    rows, problems, first_seen = [], [], {}
+    rows: list[dict[str, str]] = []
+    problems: list[str] = []
+    first_seen: dict[str, int] = {}  # the row of each id
     for number, values in enumerate(lines[1:], start=2):
         if not any(value.strip() for value in values):
             continue
@@ -168,7 +93,7 @@ def _parse_rows(lines, path, layout):
     return rows
 
 
-def _row_problems(row, layout, num_values, num_columns):
+def _row_problems(row: dict[str, str], layout: Layout, num_values: int, num_columns: int) -> list[str]:
     if num_values != num_columns:
         return [f"{num_values} values, expected {num_columns} as in the header"]
     problems = []
@@ -182,7 +107,7 @@ def _row_problems(row, layout, num_values, num_columns):
     return problems
 
 
-def load_avsbench(root, subset, split):
+def load_avsbench(root: FilePath, subset: str, split: str) -> list[dict[str, Any]]:
     """List the clips of one split, checking that every file is there and that masks fit their frames.
 
     Args:
@@ -201,7 +126,8 @@ def load_avsbench(root, subset, split):
     csv_path = Path(root) / LAYOUTS[subset].csv_file
     if not rows:
         raise AVSDatasetError(f"{csv_path}: no clip in split {split!r}, expected at least one")
-    dataset_dicts, problems = [], []
+    dataset_dicts: list[dict[str, Any]] = []
+    problems: list[str] = []
     for row in rows:
         dataset_dict, found = _describe_clip(root, subset, split, row)
         dataset_dicts.append(dataset_dict)
@@ -210,7 +136,7 @@ def load_avsbench(root, subset, split):
     return dataset_dicts
 
 
-def _describe_clip(root, subset, split, row):
+def _describe_clip(root: FilePath, subset: str, split: str, row: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
     """Returns: (the dataset dict, a list of what is wrong with the clip's files)."""
     paths = ClipPaths(root, subset, split, row["name"], row.get("category"))
     annotated = LAYOUTS[subset].annotated_frames(split)
@@ -236,14 +162,15 @@ def _describe_clip(root, subset, split, row):
     return dataset_dict, problems
 
 
-def _check_sizes(frames, masks):
+def _check_sizes(frames: Sequence[str], masks: Sequence[str | None]) -> tuple[tuple[int, int], list[str]]:
     """Returns: (the first frame's (width, height), a list of problems). Reads headers only."""
-    problems, clip_size = [], None
+    problems: list[str] = []
+    clip_size: tuple[int, int] | None = None
     for index, (frame, mask) in enumerate(zip(frames, masks)):
         # Unannotated frames are not opened: S4's training split has four times as many of them as of the others.
         frame_size = _image_size(frame, problems, "frame", index, open_file=mask is not None)
         clip_size = clip_size or frame_size
-        if frame_size and frame_size != clip_size:
+        if frame_size and clip_size and frame_size != clip_size:
             problems.append(f"frame {frame} is {_show(frame_size)}, expected {_show(clip_size)} as the first frame")
         if mask is None:
             continue
@@ -253,7 +180,9 @@ def _check_sizes(frames, masks):
     return clip_size or (0, 0), problems
 
 
-def _image_size(path, problems, what, index, open_file=True):
+def _image_size(
+    path: str, problems: list[str], what: str, index: int, open_file: bool = True
+) -> tuple[int, int] | None:
     if not _has_content(path):
         problems.append(f"{what} {index + 1} of {NUM_FRAMES} is missing or empty: expected {path}")
         return None
@@ -267,18 +196,18 @@ def _image_size(path, problems, what, index, open_file=True):
         return None
 
 
-def _has_content(path):
+def _has_content(path: str) -> bool:
     try:
         return os.stat(path).st_size > 0
     except (FileNotFoundError, NotADirectoryError):
         return False
 
 
-def _show(size):
+def _show(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]} (width x height)"
 
 
-def register_avs_dataset(name, root, subset, split):
+def register_avs_dataset(name: str, root: FilePath, subset: str, split: str) -> None:
     """Make a split known to Detectron2 under `name`; its files are read when the dataset is first used.
 
     Args:

@@ -19,9 +19,8 @@ from torch import Tensor
 from . import audio
 from .audio_modes import check_audio_mode
 from .avsbench import AVSDatasetError
+from .layout import FilePath
 from .safe_pickle import load_tensor
-
-Path = str | os.PathLike[str]
 
 NOISE_RMS = 0.1  # of full scale; for a clip whose own level is not known, having only its log-mel
 FRAME_PADDING = 128  # grey, where a frame is smaller than the crop
@@ -104,12 +103,12 @@ class AVSDatasetMapper:
         frames = self._read_frames(clip, frame_indices)
         clip["height"], clip["width"] = frames[0].shape[:2]
         masks = self._read_masks(clip, frame_indices, frames[0].shape[:2]) if self.is_train else [None] * len(frames)
-        frames, masks = self._augment(frames, masks)
+        frames, augmented_masks = self._augment(frames, masks)
         clip["images"] = torch.stack([torch.from_numpy(np.ascontiguousarray(f.transpose(2, 0, 1))) for f in frames])
         clip["frame_indices"] = torch.tensor(frame_indices, dtype=torch.int64)
         clip["audio_log_mel"] = self._read_log_mel(clip)
         if self.is_train:
-            clip["instances"] = [_sounding_instances(mask) for mask in masks]
+            clip["instances"] = [_sounding_instances(mask) for mask in augmented_masks if mask is not None]
         return clip
 
     def _frame_indices(self, clip: dict[str, Any]) -> list[int]:
@@ -182,14 +181,14 @@ class AVSDatasetMapper:
         noise = torch.randn(self.num_frames * audio.SAMPLE_RATE, generator=generator)
         return self._log_mel(level * noise, audio.SAMPLE_RATE, path)
 
-    def _log_mel(self, waveform: np.ndarray | Tensor, rate: int, path: Path) -> Tensor:
+    def _log_mel(self, waveform: np.ndarray | Tensor, rate: int, path: FilePath) -> Tensor:
         try:
             return audio.log_mel_examples(waveform, rate, self.num_frames, self.resampler)
         except audio.AudioError as error:
             raise audio.AudioError(f"{path}: {error}") from error
 
 
-def read_mask(path: Path) -> np.ndarray:
+def read_mask(path: FilePath) -> np.ndarray:
     """Reads a mask image of any mode: grey, palette, RGB, black-and-white.
 
     Returns:
@@ -201,7 +200,7 @@ def read_mask(path: Path) -> np.ndarray:
     return _read_image(path, "mask", _mask_pixels)
 
 
-def read_log_mel(path: Path, num_frames: int) -> Tensor:
+def read_log_mel(path: FilePath, num_frames: int) -> Tensor:
     """Reads AVSBench's pickled log-mel.
 
     Returns:
@@ -237,7 +236,7 @@ def _test_augmentations(cfg: CfgNode) -> list[T.Augmentation]:
     return [T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, "choice")]
 
 
-def _read_image(path: Path, what: str, read: Callable[[Path], np.ndarray]) -> np.ndarray:
+def _read_image(path: FilePath, what: str, read: Callable[[FilePath], np.ndarray]) -> np.ndarray:
     if not os.path.isfile(path):
         raise AVSDatasetError(f"{path}: no such file, expected a {what}")
     try:
@@ -247,7 +246,7 @@ def _read_image(path: Path, what: str, read: Callable[[Path], np.ndarray]) -> np
         raise AVSDatasetError(f"{path}: not a readable {what} ({type(error).__name__}: {error})") from error
 
 
-def _mask_pixels(path: Path) -> np.ndarray:
+def _mask_pixels(path: FilePath) -> np.ndarray:
     with Image.open(path) as image:
         # By its colours, not by its indices: a palette may have black anywhere. An alpha channel says nothing here.
         pixels = np.asarray(image.convert("RGB") if image.mode in ("P", "PA", "LA", "RGBA") else image)
@@ -264,7 +263,7 @@ def _sounding_instances(mask: np.ndarray) -> Instances:
     return instances
 
 
-def _is_pickle(path: Path) -> bool:
+def _is_pickle(path: FilePath) -> bool:
     return os.fspath(path).endswith(".pkl")
 
 

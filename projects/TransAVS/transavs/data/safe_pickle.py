@@ -9,15 +9,20 @@ import io
 import math
 import os
 import pickle
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
+from torch import Tensor
+
+from .layout import FilePath
 
 
 class UnsafePickleError(ValueError):
     """The file is no pickled tensor, or asks for more than rebuilding one; the message names it."""
 
 
-def load_tensor(path):
+def load_tensor(path: FilePath) -> Tensor:
     """Reads a tensor written by `pickle.dump(tensor, file)`.
 
     Args:
@@ -50,7 +55,7 @@ def load_tensor(path):
     return found.detach()
 
 
-def _load_storage(data):
+def _load_storage(data: bytes) -> torch.storage.TypedStorage:
     """In place of `torch.storage._load_from_bytes`, which would unpickle anything."""
     storage = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     if not isinstance(storage, torch.storage.TypedStorage):
@@ -58,7 +63,9 @@ def _load_storage(data):
     return storage
 
 
-def _rebuild_tensor(storage, offset, size, stride, *_gradient_and_hooks):
+def _rebuild_tensor(
+    storage: Any, offset: int, size: Sequence[int], stride: Sequence[int], *_gradient_and_hooks: Any
+) -> Tensor:
     """In place of `torch._utils._rebuild_tensor_v2`: the same, for a view that lies within its storage."""
     if not isinstance(storage, torch.storage.TypedStorage):
         raise UnsafePickleError(f"a tensor's storage is a {type(storage).__name__}, expected a torch storage")
@@ -72,7 +79,7 @@ def _rebuild_tensor(storage, offset, size, stride, *_gradient_and_hooks):
     return torch.empty(0, dtype=storage.dtype).set_(storage._untyped_storage, offset, tuple(size), tuple(stride))
 
 
-def _encode_latin1(text, encoding):
+def _encode_latin1(text: Any, encoding: str) -> bytes:
     """In place of `_codecs.encode`, with which pickle's protocols up to 2 write bytes."""
     if not isinstance(text, str) or encoding != "latin1":
         raise UnsafePickleError(f"forbidden encoding {encoding!r}, expected latin1 text")
@@ -80,14 +87,14 @@ def _encode_latin1(text, encoding):
 
 
 class TensorUnpickler(pickle.Unpickler):
-    ALLOWED = {
+    ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
         ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
         ("torch.storage", "_load_from_bytes"): _load_storage,
         ("collections", "OrderedDict"): collections.OrderedDict,  # the tensor's (empty) backward hooks
         ("_codecs", "encode"): _encode_latin1,
     }
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Callable[..., Any]:
         if (module, name) not in self.ALLOWED:
             raise UnsafePickleError(
                 f"forbidden global {module}.{name}: expected a pickle that rebuilds one torch tensor and nothing else"

@@ -5,13 +5,17 @@ import json
 import logging
 import os
 from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from detectron2.evaluation import DatasetEvaluator
+from detectron2.structures import Instances
 from detectron2.utils import comm
 from pycocotools import mask as coco_mask
 from tabulate import tabulate
+from torch import Tensor
 
 from ..data.avsbench import AVSDatasetError
 from ..data.mapper import read_mask
@@ -20,26 +24,43 @@ from . import metrics
 RESULTS_FILE = "results.json"
 PREDICTIONS_FILE = "predictions.json"
 
+Json = dict[str, Any]
+
+
+class ScoredClip(TypedDict):
+    """What is kept of a clip: its names, its scores and its encoded frames; no pixels, nothing on a GPU."""
+
+    video_id: str
+    category: str | None
+    scores: metrics.ClipScores
+    frames: list[Json]
+
 
 class AVSEvaluator(DatasetEvaluator):
     """Scores the predicted masks of clips by J and F (eq. 16-17, `transavs.evaluation.metrics`).
 
-    Frames without annotation are predicted and written, but not scored. Where the model knows several sounding classes, a
-    pixel's probability to sound is the highest of theirs. A clip that comes twice, as some distributed samplers pad their
-    share, counts once.
+    Frames without annotation are predicted and written, but not scored. Where the model knows several sounding classes,
+    a pixel's probability to sound is the highest of theirs. A clip that comes twice, as some distributed samplers pad
+    their share, counts once.
 
     Args:
         dataset_name (str): stands in the files and the table.
         output_dir (str): folder for `results.json` and `predictions.json`; None writes neither.
         threshold (float): a pixel is in the mask where its probability exceeds this (cfg.TEST.MASK_THRESHOLD).
         beta_squared (float): of the F-score (cfg.TEST.F_BETA_SQUARED).
-        own_audio (bool): False where the model hears another sound than the clip's own (cfg.TEST.AUDIO): every segmented
-            pixel is then a false positive. J and F compare with the masks all the same.
+        own_audio (bool): False where the model hears another sound than the clip's own (cfg.TEST.AUDIO): every
+            segmented pixel is then a false positive. J and F compare with the masks all the same.
         distributed (bool): gather the clips of all processes; False scores this process's alone.
     """
 
     def __init__(
-        self, dataset_name, output_dir=None, threshold=0.5, beta_squared=0.3, own_audio=True, distributed=True
+        self,
+        dataset_name: str,
+        output_dir: str | None = None,
+        threshold: float = 0.5,
+        beta_squared: float = 0.3,
+        own_audio: bool = True,
+        distributed: bool = True,
     ):
         self.dataset_name = dataset_name
         self.output_dir = output_dir
@@ -50,16 +71,17 @@ class AVSEvaluator(DatasetEvaluator):
         self._logger = logging.getLogger(__name__)
         self.reset()
 
-    def reset(self):
-        self._clips = {}  # video_id -> what _score_clip returns; pixels are not kept
+    def reset(self) -> None:
+        self._clips: dict[str, ScoredClip] = {}  # by their video_id
 
-    def process(self, inputs, outputs):
+    def process(self, inputs: Iterable[Json], outputs: Iterable[Json]) -> None:
         """
         Args:
-            inputs (list[dict]): clips as the mapper gives them: `video_id`, `file_names` and `sem_seg_file_names` (T paths,
-                None where a frame has no annotation), `frame_indices` [F] (default: all T), `category` where there is one.
-            outputs (list[dict]): the model's: `sem_seg` floating [F, NUM_CLASSES, H, W], probabilities at the masks' size,
-                and, where there are any, `instances`, F `Instances` with `scores`.
+            inputs (list[dict]): clips as the mapper gives them: `video_id`, `file_names` and `sem_seg_file_names`
+                (T paths, None where a frame has no annotation), `frame_indices` [F] (default: all T), `category` where
+                there is one.
+            outputs (list[dict]): the model's: `sem_seg` floating [F, NUM_CLASSES, H, W], probabilities at the masks'
+                size, and, where there are any, `instances`, F `Instances` with `scores`.
 
         Raises:
             AVSDatasetError: a mask is missing, unreadable or of another size; it is named. Or no frame is annotated.
@@ -68,12 +90,12 @@ class AVSEvaluator(DatasetEvaluator):
         for clip, output in zip(inputs, outputs, strict=True):
             self._clips[clip["video_id"]] = self._score_clip(clip, output)
 
-    def evaluate(self):
+    def evaluate(self) -> OrderedDict[str, dict[str, float]]:
         """Gathers all clips, prints the table and writes the files; on the main process alone.
 
         Returns:
-            OrderedDict: {"avs": {"mJ", "mF", "mF_dataset", "mF@<threshold>", "FPR_pixel", "FPR_frame"}}, fractions in [0, 1];
-            {} on other processes.
+            OrderedDict: {"avs": {"mJ", "mF", "mF_dataset", "mF@<threshold>", "FPR_pixel", "FPR_frame"}}, fractions in
+            [0, 1]; {} on other processes.
 
         Raises:
             ValueError: if no clip was processed.
@@ -88,12 +110,11 @@ class AVSEvaluator(DatasetEvaluator):
         self._logger.info("Evaluation of %s (percent):\n%s", self.dataset_name, _table(scores, categories, clips))
         if self.output_dir:
             os.makedirs(self.output_dir, exist_ok=True)
-            self._write(RESULTS_FILE, self._results(scores, categories, clips))
-            self._write(PREDICTIONS_FILE, self._predictions(clips))
+            self._write(self.output_dir, RESULTS_FILE, self._results(scores, categories, clips))
+            self._write(self.output_dir, PREDICTIONS_FILE, self._predictions(clips))
         return OrderedDict(avs=scores)
 
-    def _score_clip(self, clip, output):
-        """Returns: dict with the clip's names, its `clip_scores` and its encoded frames; nothing on a GPU."""
+    def _score_clip(self, clip: Json, output: Json) -> ScoredClip:
         probabilities = _sounding_probabilities(clip, output)  # F H W
         frame_indices = _frame_indices(clip, len(probabilities))
         masks, annotated = _read_masks(clip, frame_indices, probabilities.shape[-2:])
@@ -114,7 +135,9 @@ class AVSEvaluator(DatasetEvaluator):
             "frames": self._encode_frames(clip, frame_indices, probabilities, output.get("instances")),
         }
 
-    def _encode_frames(self, clip, frame_indices, probabilities, instances):
+    def _encode_frames(
+        self, clip: Json, frame_indices: Sequence[int], probabilities: Tensor, instances: Sequence[Instances] | None
+    ) -> list[Json]:
         frames = []
         for position, index in enumerate(frame_indices):
             probability = probabilities[position]
@@ -130,7 +153,7 @@ class AVSEvaluator(DatasetEvaluator):
             )
         return frames
 
-    def _gather(self):
+    def _gather(self) -> list[ScoredClip] | None:
         """Returns: the clips of all processes in the order of their `video_id`; None on other than the main process."""
         parts = [self._clips]
         if self.distributed:
@@ -141,14 +164,16 @@ class AVSEvaluator(DatasetEvaluator):
         clips = dict(itertools.chain.from_iterable(part.items() for part in parts))
         return [clips[video_id] for video_id in sorted(clips)]
 
-    def _score_categories(self, clips):
-        groups = defaultdict(list)
+    def _score_categories(self, clips: Sequence[ScoredClip]) -> dict[str, dict[str, float]]:
+        groups: defaultdict[str, list[metrics.ClipScores]] = defaultdict(list)
         for clip in clips:
             if clip["category"] is not None:
                 groups[clip["category"]].append(clip["scores"])
         return {name: {**metrics.summarize(group), "num_clips": len(group)} for name, group in sorted(groups.items())}
 
-    def _results(self, scores, categories, clips):
+    def _results(
+        self, scores: dict[str, float], categories: dict[str, dict[str, float]], clips: Sequence[ScoredClip]
+    ) -> Json:
         return {
             "dataset": self.dataset_name,
             "threshold": self.threshold,
@@ -163,32 +188,32 @@ class AVSEvaluator(DatasetEvaluator):
             "clips": [_clip_results(clip) for clip in clips],
         }
 
-    def _predictions(self, clips):
+    def _predictions(self, clips: Sequence[ScoredClip]) -> Json:
         return {
             "dataset": self.dataset_name,
             "threshold": self.threshold,
-            "clips": [{key: clip[key] for key in ("video_id", "category", "frames")} for clip in clips],
+            "clips": [{key: value for key, value in clip.items() if key != "scores"} for clip in clips],
         }
 
-    def _write(self, name, content):
-        path = os.path.join(self.output_dir, name)
+    def _write(self, folder: str, name: str, content: Json) -> None:
+        path = os.path.join(folder, name)
         with open(path, "w") as file:
             json.dump(content, file, indent=1, allow_nan=False)
         self._logger.info("Wrote %s", path)
 
 
-def encode_mask(mask):
+def encode_mask(mask: Tensor) -> Json:
     """COCO's compressed RLE of a bool [H, W] tensor: {"size": [H, W], "counts": ASCII str}, ready for JSON."""
     encoded = coco_mask.encode(np.asfortranarray(mask.cpu().numpy().astype(np.uint8)))
     return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
 
 
-def decode_mask(segmentation):
+def decode_mask(segmentation: Json) -> np.ndarray:
     """The bool [H, W] array that `encode_mask` encoded."""
     return coco_mask.decode(segmentation).astype(bool)
 
 
-def _sounding_probabilities(clip, output):
+def _sounding_probabilities(clip: Json, output: Json) -> Tensor:
     """The probability that each pixel sounds, floating [F, H, W]: the highest over the sounding classes."""
     probabilities = output["sem_seg"]
     if probabilities.dim() != 4:
@@ -198,7 +223,7 @@ def _sounding_probabilities(clip, output):
     return probabilities.detach().amax(dim=1)
 
 
-def _frame_indices(clip, num_frames):
+def _frame_indices(clip: Json, num_frames: int) -> list[int]:
     """Which of the clip's T frames each of the F outputs shows: list of F int."""
     num_listed = len(clip["sem_seg_file_names"])
     indices = [int(index) for index in clip.get("frame_indices", range(num_listed))]
@@ -209,7 +234,7 @@ def _frame_indices(clip, num_frames):
     return indices
 
 
-def _read_masks(clip, frame_indices, size):
+def _read_masks(clip: Json, frame_indices: Sequence[int], size: Sequence[int]) -> tuple[Tensor, list[int]]:
     """Returns: bool [A, H, W], the masks of the A annotated frames, and their positions in `frame_indices`."""
     masks, annotated = [], []
     for position, index in enumerate(frame_indices):
@@ -231,7 +256,7 @@ def _read_masks(clip, frame_indices, size):
     return torch.stack(masks), annotated
 
 
-def _clip_results(clip):
+def _clip_results(clip: ScoredClip) -> Json:
     scores = clip["scores"]
     return {
         "video_id": clip["video_id"],
@@ -245,7 +270,7 @@ def _clip_results(clip):
     }
 
 
-def _table(scores, categories, clips):
+def _table(scores: dict[str, float], categories: dict[str, dict[str, float]], clips: Sequence[ScoredClip]) -> str:
     """The scores in percent, a row for each category (where there are any) and one for all clips."""
     rows = [[name, *_percent(row, scores), row["num_clips"]] for name, row in categories.items()]
     rows.append(["all", *_percent(scores, scores), len(clips)])
@@ -253,5 +278,5 @@ def _table(scores, categories, clips):
     return tabulate(rows, headers=headers, tablefmt="github", floatfmt=".2f", disable_numparse=[0])
 
 
-def _percent(row, names):
+def _percent(row: Mapping[str, float], names: Iterable[str]) -> list[float]:
     return [100 * row[name] for name in names]

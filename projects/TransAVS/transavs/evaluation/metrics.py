@@ -1,20 +1,37 @@
 """The measures of audio-visual segmentation: J (eq. 16) and F (eq. 17), as the public AVSBench scorer defines them, and
 what is segmented where nothing sounds.
 
-Pure functions of tensors: one clip's probabilities and masks give its scores (`clip_scores`), and the scores of all clips
-give the dataset's (`summarize`). A clip is scored alone, and the sums over clips are correctly rounded (`math.fsum`), so
-that no result depends on batch size, on the order of the clips or on the number of processes. Every score is a fraction
-in [0, 1]. docs/METRICS.md compares these definitions with other code bases'.
+Pure functions of tensors: one clip's probabilities and masks give its scores (`clip_scores`), and the scores of all
+clips give the dataset's (`summarize`). A clip is scored alone, and the sums over clips are correctly rounded
+(`math.fsum`), so that no result depends on batch size, on the order of the clips or on the number of processes. Every
+score is a fraction in [0, 1]. docs/METRICS.md compares these definitions with other code bases'.
 """
 
 import math
+from collections.abc import Sequence
+from typing import TypedDict
 
 import torch
+from torch import Tensor
 
 NUM_THRESHOLDS = 255  # of the F curve, as in AVSBench's scorer
 
 
-def jaccard(prediction, mask):
+class ClipScores(TypedDict):
+    """What `clip_scores` finds in a clip, and all that the scores of a dataset are made of."""
+
+    jaccard: list[float]  # one a frame
+    f: float  # the maximum of the F curve averaged over the frames whose ground truth is not empty, 0 without such
+    f_at_threshold: float  # the F of the predicted masks, averaged in the same way
+    f_curve_sum: Tensor  # float64 [255], on the CPU: the sum of those frames' curves
+    num_sounding_frames: int  # their number
+    false_positive_rate: list[float]  # one a frame
+    num_silent_frames: int  # the frames in which nothing sounds
+    num_false_frames: int  # those of them in which something is segmented
+    threshold: float  # a pixel is in the predicted mask where its probability exceeds this
+
+
+def jaccard(prediction: Tensor, mask: Tensor) -> Tensor:
     """Intersection over union of each frame (eq. 16).
 
     Args:
@@ -36,7 +53,7 @@ def jaccard(prediction, mask):
     return torch.where(mask.any(-1), intersection / union.clamp(min=1), rightly_empty)
 
 
-def false_positive_rate(prediction, mask):
+def false_positive_rate(prediction: Tensor, mask: Tensor) -> Tensor:
     """The share of each frame's silent pixels that are predicted to sound.
 
     Args:
@@ -55,16 +72,16 @@ def false_positive_rate(prediction, mask):
     return (prediction.flatten(-2) & silent).sum(-1).double() / silent.sum(-1).clamp(min=1)
 
 
-def f_thresholds(dtype=torch.float32):
+def f_thresholds(dtype: torch.dtype = torch.float32) -> Tensor:
     """The thresholds of the F curve, [255], ascending.
 
-    They are rounded to the probabilities' own type, as in AVSBench's scorer: in float32, which it runs in, the last one,
-    1 - 1e-10, is 1. Always made on the CPU, so that every device compares with the same numbers.
+    They are rounded to the probabilities' own type, as in AVSBench's scorer: in float32, which it runs in, the last
+    one, 1 - 1e-10, is 1. Always made on the CPU, so that every device compares with the same numbers.
     """
     return torch.linspace(0, 1 - 1e-10, NUM_THRESHOLDS, dtype=dtype)
 
 
-def f_curve(probability, mask, beta_squared=0.3):
+def f_curve(probability: Tensor, mask: Tensor, beta_squared: float = 0.3) -> Tensor:
     """The F-score of each frame at each of 255 thresholds (eq. 17), in one pass over the pixels.
 
     A pixel is predicted where probability >= threshold. A threshold without a true positive has F = 0; so has every
@@ -96,35 +113,34 @@ def f_curve(probability, mask, beta_squared=0.3):
     return f_score(predicted[:, 1], predicted.sum(1), sounding, beta_squared).reshape(*frames, NUM_THRESHOLDS)
 
 
-def f_score(true_positive, predicted, sounding, beta_squared=0.3):
+def f_score(true_positive: Tensor, predicted: Tensor, sounding: Tensor, beta_squared: float = 0.3) -> Tensor:
     """F (eq. 17) from counts of pixels: of both, of the prediction, and of the ground truth. Broadcasts; float64.
 
-    (1 + b^2) P R / (b^2 P + R) with P = tp / predicted and R = tp / sounding is (1 + b^2) tp / (b^2 sounding + predicted),
-    which needs no care where P or R is 0 / 0: there tp is 0, and so is F.
+    (1 + b^2) P R / (b^2 P + R) with P = tp / predicted and R = tp / sounding is
+    (1 + b^2) tp / (b^2 sounding + predicted), which needs no care where P or R is 0 / 0: there tp is 0, and so is F.
     """
     weighted = beta_squared * sounding.double() + predicted.double()
     score = (1 + beta_squared) * true_positive.double() / torch.where(weighted > 0, weighted, 1.0)
     return score.clamp(max=1.0)
 
 
-def clip_scores(probabilities, masks, threshold=0.5, beta_squared=0.3, own_audio=True):
+def clip_scores(
+    probabilities: Tensor,
+    masks: Tensor,
+    threshold: float = 0.5,
+    beta_squared: float = 0.3,
+    own_audio: bool = True,
+) -> ClipScores:
     """Scores one clip.
 
     Args:
-        probabilities (Tensor): floating [F, H, W] in [0, 1], the probability that a pixel sounds, of the annotated frames.
+        probabilities (Tensor): floating [F, H, W] in [0, 1], the probability that a pixel sounds, of the annotated
+            frames.
         masks (Tensor): bool [F, H, W], the ground truth.
         threshold (float): a pixel belongs to the predicted mask where its probability exceeds this.
         beta_squared (float): as in `f_curve`.
         own_audio (bool): False: another sound was heard than the frames', so that every segmented pixel is a false
             positive; J and F still compare with `masks`.
-
-    Returns:
-        dict: `jaccard` (list of F floats), one a frame; `f` (float), the maximum of the F curve averaged over the frames
-        whose ground truth is not empty, 0 if there is none; `f_at_threshold` (float), the F of the predicted masks, averaged
-        in the same way; `f_curve_sum` (float64 [255], on the CPU), the sum of those frames' curves;
-        `num_sounding_frames` (int), their number; `false_positive_rate` (list of F floats), one a frame;
-        `num_silent_frames` (int), the frames in which nothing sounds, and `num_false_frames` (int), those of them in which
-        something is segmented; `threshold` (float).
 
     Raises:
         ValueError: as `f_curve`, and for a clip without frames.
@@ -152,56 +168,47 @@ def clip_scores(probabilities, masks, threshold=0.5, beta_squared=0.3, own_audio
     }
 
 
-def mean_jaccard(clips):
-    """mJ: the mean of J over all frames of all clips (`clip_scores` dicts)."""
+def mean_jaccard(clips: Sequence[ClipScores]) -> float:
+    """mJ: the mean of J over all frames of all clips (eq. 16)."""
     return _mean([frame for clip in clips for frame in clip["jaccard"]])
 
 
-def f_clip(clips):
-    """mF, AVSBench's F: the best threshold of each clip, then the mean over clips; a clip that never sounds counts 0."""
+def f_clip(clips: Sequence[ClipScores]) -> float:
+    """mF, AVSBench's F: the best threshold of each clip, then the mean; a clip that never sounds counts 0 (eq. 17)."""
     return _mean([clip["f"] for clip in clips])
 
 
-def f_clip_sounding(clips):
-    """As `f_clip`, with the clips that never sound left out; 0 if all are."""
-    return _mean([clip["f"] for clip in clips if clip["num_sounding_frames"]])
-
-
-def f_dataset(clips):
-    """mF_dataset: the curve averaged over all frames with ground truth, then one best threshold; 0 without such frames."""
+def f_dataset(clips: Sequence[ClipScores]) -> float:
+    """mF_dataset: the curve averaged over all frames with ground truth, then one threshold; 0 without such frames."""
     num_sounding = sum(clip["num_sounding_frames"] for clip in clips)
     columns = torch.stack([clip["f_curve_sum"] for clip in clips], dim=1).tolist()  # 255, clips
     return max(math.fsum(column) for column in columns) / max(num_sounding, 1)
 
 
-def f_fixed(clips):
+def f_fixed(clips: Sequence[ClipScores]) -> float:
     """mF@threshold: as `f_clip`, but with the F of the predicted masks in place of the best threshold's."""
     return _mean([clip["f_at_threshold"] for clip in clips])
 
 
-def fpr_pixel(clips):
+def fpr_pixel(clips: Sequence[ClipScores]) -> float:
     """The share of the silent pixels of a frame that are segmented: the mean over all frames of all clips."""
     return _mean([frame for clip in clips for frame in clip["false_positive_rate"]])
 
 
-def fpr_frame(clips):
+def fpr_frame(clips: Sequence[ClipScores]) -> float:
     """The share of the silent frames in which anything is segmented; 0 if no frame is silent."""
     return sum(clip["num_false_frames"] for clip in clips) / max(sum(clip["num_silent_frames"] for clip in clips), 1)
 
 
-# The ways in which published numbers are made (docs/METRICS.md): name -> function of a list of `clip_scores` dicts.
-F_VARIANTS = {"clip": f_clip, "clip_sounding": f_clip_sounding, "dataset": f_dataset, "fixed": f_fixed}
-
-
-def summarize(clips):
+def summarize(clips: Sequence[ClipScores]) -> dict[str, float]:
     """The scores of a dataset.
 
     Args:
-        clips (list[dict]): what `clip_scores` returned, one a clip, with the same threshold; in any order.
+        clips (sequence[ClipScores]): one a clip, with the same threshold; in any order.
 
     Returns:
-        dict[str, float]: `mJ`, `mF`, `mF_dataset`, `mF@0.5` (named after the threshold used), `FPR_pixel` and `FPR_frame`,
-        fractions in [0, 1].
+        dict[str, float]: `mJ`, `mF`, `mF_dataset`, `mF@0.5` (named after the threshold used), `FPR_pixel` and
+        `FPR_frame`, fractions in [0, 1].
 
     Raises:
         ValueError: if there is no clip, or the thresholds differ.
@@ -221,11 +228,11 @@ def summarize(clips):
     }
 
 
-def _mean(values):
+def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values) if values else 0.0
 
 
-def _passed_thresholds(probability):
+def _passed_thresholds(probability: Tensor) -> Tensor:
     """How many of the ascending thresholds each pixel reaches: int32 of probability's shape, exact at ties."""
     probability = probability.float() if probability.dtype in (torch.float16, torch.bfloat16) else probability
     thresholds = f_thresholds(probability.dtype).to(probability.device)
@@ -236,7 +243,7 @@ def _passed_thresholds(probability):
     return nearest + reached
 
 
-def _check_frames(probability, mask):
+def _check_frames(probability: Tensor, mask: Tensor) -> None:
     if not probability.is_floating_point():
         raise ValueError(f"probability must be a floating-point tensor, got {probability.dtype}")
     _check_mask(mask, "mask")
@@ -246,22 +253,22 @@ def _check_frames(probability, mask):
         raise ValueError(f"probability must lie in [0, 1], got values from {lowest:g} to {highest:g}")
 
 
-def _check_mask(mask, name):
+def _check_mask(mask: Tensor, name: str) -> None:
     if mask.dtype != torch.bool:
         raise ValueError(f"{name} must be a bool tensor, got {mask.dtype}")
     if mask.dim() < 2 or mask.numel() == 0:
         raise ValueError(f"{name} must be [..., H, W] with at least one pixel, got {_shape(mask)}")
 
 
-def _check_same_shape(tensor, mask, name):
+def _check_same_shape(tensor: Tensor, mask: Tensor, name: str) -> None:
     if tensor.shape != mask.shape:
         raise ValueError(f"{name} and mask must have one shape, got {_shape(tensor)} and {_shape(mask)}")
 
 
-def _check_beta_squared(beta_squared):
+def _check_beta_squared(beta_squared: float) -> None:
     if not beta_squared > 0:
         raise ValueError(f"beta_squared must be positive, got {beta_squared}")
 
 
-def _shape(tensor):
+def _shape(tensor: Tensor) -> str:
     return str(list(tensor.shape))

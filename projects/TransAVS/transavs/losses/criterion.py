@@ -1,10 +1,12 @@
 """The training objective (eq. 13): supervised losses on matched queries, AQDL and AQML on confident ones."""
 
+from collections.abc import Callable, Sequence
+
 import torch
-from detectron2.utils import comm
-from torch import nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
+from .matcher import HungarianMatcher
 from .query_losses import audio_query_distance_loss, audio_query_mask_loss
 from .supervised_losses import dice_loss, mask_bce_loss, softmax_focal_loss
 
@@ -19,26 +21,26 @@ class Criterion(nn.Module):
     def __init__(
         self,
         *,
-        num_classes,
-        dim,
-        matcher,
-        mask_logits,
-        aqdl_weight,
-        aqml_weight,
-        class_weight,
-        dice_weight,
-        mask_weight=0.0,
-        focal_gamma=2.0,
-        no_object_weight=0.1,
-        aqdl_distance_threshold=1.0,
+        num_classes: int,
+        dim: int,
+        matcher: HungarianMatcher,
+        mask_logits: Callable[[Tensor, Tensor], Tensor],
+        aqdl_weight: float,
+        aqml_weight: float,
+        class_weight: float,
+        dice_weight: float,
+        mask_weight: float = 0.0,
+        focal_gamma: float = 2.0,
+        no_object_weight: float = 0.1,
+        aqdl_distance_threshold: float = 1.0,
     ):
         """
         Args:
             num_classes (int): classes that sound; the no-object class is the one after them.
             dim (int): d, width of the audio queries.
             matcher (HungarianMatcher): pairs queries with objects.
-            mask_logits (callable): F_av [..., N, d] and W2 f4 [..., d, h, w] to masks before the sigmoid, [..., N, h, w]
-                (eq. 7).
+            mask_logits (callable): F_av [..., N, d] and W2 f4 [..., d, h, w] to masks before the sigmoid,
+                [..., N, h, w] (eq. 7).
             aqdl_weight, aqml_weight, class_weight, dice_weight (float): lambda 1 to 4.
             mask_weight (float): of a pixel-wise BCE that the paper does not have.
             focal_gamma (float): of the focal loss: 0 or at least 1.
@@ -61,11 +63,21 @@ class Criterion(nn.Module):
         self.focal_gamma = focal_gamma
         self.aqdl_distance_threshold = aqdl_distance_threshold
         self.query_projection = nn.Linear(dim, dim, bias=False)  # h (eq. 10)
+        self.per_class_weight: Tensor
         per_class = torch.ones(num_classes + 1)
         per_class[-1] = no_object_weight
         self.register_buffer("per_class_weight", per_class, persistent=False)
 
-    def forward(self, class_logits, fused, projected, audio_queries, targets, aqdl_confidence, aqml_confidence):
+    def forward(
+        self,
+        class_logits: Sequence[Tensor],
+        fused: Sequence[Tensor],
+        projected: Tensor,
+        audio_queries: Tensor,
+        targets: Sequence[tuple[Tensor, Tensor]],
+        aqdl_confidence: float,
+        aqml_confidence: float,
+    ) -> dict[str, Tensor]:
         """
         Args:
             class_logits (list[Tensor]): of each supervised decoder layer, [F, N, num_classes + 1].
@@ -87,7 +99,7 @@ class Criterion(nn.Module):
         projected = projected.float()
         distant_queries = self.query_projection(audio_queries.to(self.query_projection.weight.dtype)).float()
 
-        totals = {}
+        totals: dict[str, Tensor] = {}
         for layer_logits, layer_fused in zip(class_logits, fused):
             layer_logits, layer_fused = layer_logits.float(), layer_fused.float()
             with torch.no_grad():
@@ -98,26 +110,38 @@ class Criterion(nn.Module):
                 layer_logits, layer_fused, projected, distant_queries, aqdl_confidence, aqml_confidence
             )
             for name, loss in losses.items():
-                totals[name] = totals.get(name, 0) + self.weights[name] * loss
+                weighted = self.weights[name] * loss
+                totals[name] = totals[name] + weighted if name in totals else weighted
         return totals
 
-    def _num_objects(self, labels, device):
+    def _num_objects(self, labels: Sequence[Tensor], device: torch.device) -> Tensor:
         """Objects in this process's frames, averaged over the processes so that each object counts the same."""
         number = torch.tensor([float(sum(len(frame_labels) for frame_labels in labels))], device=device)
-        if comm.get_world_size() > 1:
-            torch.distributed.all_reduce(number)
-        return (number / comm.get_world_size()).clamp(min=1)[0]
+        num_processes = 1
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.all_reduce(number)
+            num_processes = distributed.get_world_size()
+        return (number / num_processes).clamp(min=1)[0]
 
-    def _supervised(self, class_logits, fused, projected, labels, masks, pairs, num_objects):
+    def _supervised(
+        self,
+        class_logits: Tensor,
+        fused: Tensor,
+        projected: Tensor,
+        labels: Sequence[Tensor],
+        masks: Sequence[Tensor],
+        pairs: Sequence[tuple[Tensor, Tensor]],
+        num_objects: Tensor,
+    ) -> dict[str, Tensor]:
         wanted = torch.full(class_logits.shape[:2], self.num_classes, device=class_logits.device)  # no object
-        predicted, truth = [], []
+        logits_of_pairs, masks_of_pairs = [], []
         for frame, (queries, objects) in enumerate(pairs):
             wanted[frame, queries] = labels[frame][objects]
-            predicted.append(self.mask_logits(fused[frame, queries], projected[frame]))
-            truth.append(masks[frame][objects])
-        truth = torch.cat(truth)
+            logits_of_pairs.append(self.mask_logits(fused[frame, queries], projected[frame]))
+            masks_of_pairs.append(masks[frame][objects])
+        truth = torch.cat(masks_of_pairs)
         # At the size of the ground truth, as inference upsamples its masks too.
-        predicted = _resize(torch.cat(predicted), truth.shape[-2:], mode="bilinear", align_corners=False)
+        predicted = _resize(torch.cat(logits_of_pairs), truth.shape[-2:], mode="bilinear", align_corners=False)
 
         focal = softmax_focal_loss(class_logits, wanted, self.focal_gamma, self.per_class_weight)
         losses = {
@@ -128,7 +152,15 @@ class Criterion(nn.Module):
             losses["loss_mask"] = mask_bce_loss(predicted, truth).sum() / num_objects
         return losses
 
-    def _self_supervised(self, class_logits, fused, projected, distant_queries, aqdl_confidence, aqml_confidence):
+    def _self_supervised(
+        self,
+        class_logits: Tensor,
+        fused: Tensor,
+        projected: Tensor,
+        distant_queries: Tensor,
+        aqdl_confidence: float,
+        aqml_confidence: float,
+    ) -> dict[str, Tensor]:
         probability = class_logits.detach().softmax(-1)[..., :-1].amax(-1)  # F N, of sounding
         distance, overlap = [], []
         for frame, frame_probability in enumerate(probability):
@@ -138,8 +170,8 @@ class Criterion(nn.Module):
         return {"loss_aqdl": torch.stack(distance).mean(), "loss_aqml": torch.stack(overlap).mean()}
 
 
-def _resize(masks, size, **kwargs):
+def _resize(masks: Tensor, size: Sequence[int], mode: str, align_corners: bool | None = None) -> Tensor:
     """F.interpolate for [n, h, w], n = 0 included."""
     if len(masks) == 0:
         return masks.new_zeros(0, *size)
-    return F.interpolate(masks[:, None], size=size, **kwargs)[:, 0]
+    return F.interpolate(masks[:, None], size=tuple(size), mode=mode, align_corners=align_corners)[:, 0]

@@ -1,7 +1,10 @@
 """Which query answers for which object: Hungarian matching, as in DETR."""
 
+from collections.abc import Sequence
+
 import torch
 from scipy.optimize import linear_sum_assignment
+from torch import Tensor
 from torch.nn import functional as F
 
 
@@ -11,13 +14,15 @@ class HungarianMatcher:
     As in DETR, the class costs its negative probability, not its log; dice and BCE cost what they cost as losses.
     """
 
-    def __init__(self, class_weight, dice_weight, mask_weight=0.0):
+    def __init__(self, class_weight: float, dice_weight: float, mask_weight: float = 0.0):
         self.class_weight = class_weight
         self.dice_weight = dice_weight
         self.mask_weight = mask_weight
 
     @torch.no_grad()
-    def __call__(self, class_logits, mask_logits, labels, masks):
+    def __call__(
+        self, class_logits: Tensor, mask_logits: Tensor, labels: Sequence[Tensor], masks: Sequence[Tensor]
+    ) -> list[tuple[Tensor, Tensor]]:
         """
         Args:
             class_logits (Tensor): [F, N, K], of F frames.
@@ -41,8 +46,8 @@ class HungarianMatcher:
             costs = self._costs(class_logits.float(), mask_logits.float().flatten(2), classes, objects).cpu()
             if not torch.isfinite(costs).all():
                 raise FloatingPointError(
-                    "the model's classes or masks are infinite or NaN, so no query can be matched to an object: expected "
-                    "finite ones (a lower learning rate, or bfloat16 for float16, may help)"
+                    "the model's classes or masks are infinite or NaN, so no query can be matched to an object: "
+                    "expected finite ones (a lower learning rate, or bfloat16 for float16, may help)"
                 )
 
         pairs = []
@@ -52,7 +57,7 @@ class HungarianMatcher:
             pairs.append((torch.as_tensor(queries, device=device), torch.as_tensor(objects, device=device)))
         return pairs
 
-    def _costs(self, class_logits, mask_logits, classes, objects):
+    def _costs(self, class_logits: Tensor, mask_logits: Tensor, classes: Tensor, objects: Tensor) -> Tensor:
         """[F, N, K], [F, N, hw], [F, n], [F, n, hw] -> [F, N, n]."""
         class_probability = class_logits.softmax(-1)
         index = classes[:, None].expand(-1, class_logits.shape[1], -1)

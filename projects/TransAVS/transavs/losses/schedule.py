@@ -3,7 +3,7 @@
 NUM_STEPS = 18  # the paper's: 90,000 iterations in steps of 5,000
 
 
-def confidence_threshold(iteration, start, end, step_iters):
+def confidence_threshold(iteration: int, start: float, end: float, step_iters: int) -> float:
     """delta = start + (end - start) / 18 * floor(iteration / step_iters), and `end` from the 18th step on (eq. 18).
 
     Args:

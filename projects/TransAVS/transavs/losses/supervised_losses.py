@@ -1,9 +1,10 @@
 """The supervised losses: focal classification and dice (sec. 2.3); pixel-wise BCE beside them is not the paper's."""
 
+from torch import Tensor
 from torch.nn import functional as F
 
 
-def softmax_focal_loss(class_logits, labels, gamma, class_weight):
+def softmax_focal_loss(class_logits: Tensor, labels: Tensor, gamma: float, class_weight: Tensor) -> Tensor:
     """The focal loss over K classes: -w (1 - p)^gamma log p, p the probability of the right class.
 
     Args:
@@ -19,7 +20,7 @@ def softmax_focal_loss(class_logits, labels, gamma, class_weight):
     return -class_weight[labels] * (1 - log_probability.exp()) ** gamma * log_probability
 
 
-def dice_loss(mask_logits, masks):
+def dice_loss(mask_logits: Tensor, masks: Tensor) -> Tensor:
     """1 - (2 |p t| + 1) / (|p| + |t| + 1), as in MaskFormer.
 
     Args:
@@ -34,6 +35,6 @@ def dice_loss(mask_logits, masks):
     return 1 - (2 * overlap + 1) / (probability.sum(1) + masks.sum(1) + 1)
 
 
-def mask_bce_loss(mask_logits, masks):
+def mask_bce_loss(mask_logits: Tensor, masks: Tensor) -> Tensor:
     """Binary cross-entropy, mean over pixels: [n, H, W] and [n, H, W] -> [n]."""
     return F.binary_cross_entropy_with_logits(mask_logits, masks, reduction="none").flatten(1).mean(1)
