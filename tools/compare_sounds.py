@@ -8,18 +8,17 @@ table that it prints) and sounds.png (the same as bars), and what the evaluator 
 docs/METRICS.md tells what the scores are.
 """
 
-import argparse
 import json
 from pathlib import Path
 
 import matplotlib
 import numpy as np
-from detectron2.engine import default_argument_parser
 from tabulate import tabulate
-from train_net import setup
 
+from transavs.command_line import CommandParser
 from transavs.data.audio_modes import AUDIO_MODES, AudioModeError
 from transavs.engine import AVSTrainer
+from transavs.engine.setup import setup
 from transavs.evaluation.avs_evaluator import RESULTS_FILE
 from transavs.weights.checkpointer import AVSCheckpointer
 
@@ -29,11 +28,12 @@ from matplotlib import pyplot as plt  # noqa: E402  the backend comes first
 SCORES = ("mJ", "mF", "FPR_pixel", "FPR_frame")
 
 
-def parse_arguments():
-    parser = default_argument_parser()
-    parser.description, parser.epilog = __doc__, None
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    return parser.parse_args()
+def make_parser():
+    parser = CommandParser(__doc__)
+    parser.add_config_file()
+    parser.add_opts()
+    parser.set_defaults(eval_only=True)
+    return parser
 
 
 def score(cfg, model, dataset, sound, folder):
@@ -81,9 +81,9 @@ def compare(cfg, model, dataset, folder):
 
 
 def main():
-    args = parse_arguments()
-    args.eval_only = True
-    cfg = setup(args)
+    parser = make_parser()
+    args = parser.parse_args()
+    cfg = setup(parser.read_config(args.config_file, args.opts), args)
     model = AVSTrainer.build_model(cfg)
     AVSCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     folder = Path(cfg.OUTPUT_DIR) / "sounds"

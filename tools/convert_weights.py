@@ -13,59 +13,54 @@ A file that does not fit as a whole is an error, and nothing is written; --allow
 fills is not in the checkpoint: training starts it as without one.
 """
 
-import argparse
 import os
 import re
-import sys
 
-from arguments import require_config_file, require_new_output
 from detectron2.modeling import build_model
 
-from transavs.config import read_config
+from transavs.command_line import CommandParser, run
 from transavs.weights.conversion import convert, merge, write_checkpoint
 from transavs.weights.reading import WeightsError
 
 CONFIG_KEY = r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+"
 
 
-def parse_args(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="of the model that the weights are for")
-    parser.add_argument("--output", required=True, metavar="FILE.pth", help="a new file")
+def make_parser():
+    parser = CommandParser(__doc__)
+    parser.add_config_file()
+    parser.add_output_file()
     parser.add_argument("--allow-partial", action="store_true", help="write what fits, though not all of a file does")
     parser.add_argument(
         "given",
         nargs="+",
-        metavar="FILE ... [KEY VALUE ...]",
+        metavar="FILE ... KEY VALUE ...",
         help="files or addresses of weights; then changes to the config",
     )
-    args = parser.parse_intermixed_args(arguments)
-    keys = [i for i, word in enumerate(args.given) if re.fullmatch(CONFIG_KEY, word) and not os.path.exists(word)]
-    first_key = keys[0] if keys else len(args.given)
-    args.files, args.opts = args.given[:first_key], args.given[first_key:]
-    if not args.files:
-        parser.error("no file of weights was given")
-    if len(args.opts) % 2:
-        parser.error(f"the config's keys and values do not pair up: {' '.join(args.opts)}")
-    require_config_file(parser, args.config_file)
-    if not args.output.endswith(".pth"):
-        parser.error(f"--output {args.output}: must end with .pth, by which Detectron2 knows how to read it")
-    require_new_output(parser, args.output)
-    return args
+    return parser
 
 
-def build(args):
-    """The config's model with random weights, on the CPU."""
-    cfg = read_config(args.config_file, args.opts)
-    cfg.MODEL.DEVICE = "cpu"
-    return build_model(cfg)
+def split(given):
+    """The files, and the KEY VALUE ... that follow them."""
+    keys = [i for i, word in enumerate(given) if re.fullmatch(CONFIG_KEY, word) and not os.path.exists(word)]
+    first_key = keys[0] if keys else len(given)
+    return given[:first_key], given[first_key:]
 
 
 def main(arguments=None):
-    args = parse_args(arguments)
-    model = build(args)
+    parser = make_parser()
+    args = parser.parse_intermixed_args(arguments)
+    files, opts = split(args.given)
+    if not files:
+        parser.error("no file of weights was given")
+    cfg = parser.read_config(args.config_file, opts)
+    if not args.output.endswith(".pth"):
+        parser.error(f"--output {args.output}: must end with .pth, by which Detectron2 knows how to read it")
+    parser.check_new_output(args.output)
+
+    cfg.MODEL.DEVICE = "cpu"
+    model = build_model(cfg)
     conversions = []
-    for path in args.files:
+    for path in files:
         conversions.append(convert(path, model))
         print(conversions[-1].report(), flush=True)
     partial = [conversion.path for conversion in conversions if not conversion.complete]
@@ -75,11 +70,8 @@ def main(arguments=None):
         )
     weights = merge(conversions)
     write_checkpoint(weights, args.output)
-    parts = [
-        name
-        for name, part in model.named_children()
-        if part.state_dict() and not any(key.startswith(f"{name}.") for key in weights)
-    ]
+    filled = {name.split(".")[0] for name in weights}
+    parts = [name for name, part in model.named_children() if part.state_dict() and name not in filled]
     print(
         f"Wrote {args.output}: {len(weights)} of the model's {len(model.state_dict())} weights. "
         f"Without any: {', '.join(parts) or 'no part'}"
@@ -87,7 +79,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (WeightsError, OSError) as error:
-        sys.exit(f"convert_weights: {error}")
+    run(main, WeightsError, OSError)

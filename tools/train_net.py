@@ -5,37 +5,35 @@ tools/train_net.py --config-file configs/avs_s4_R101.yaml --num-gpus 8
 tools/train_net.py --config-file configs/avs_s4_R101.yaml --eval-only MODEL.WEIGHTS model_best.pth
 """
 
-import logging
-import sys
+from detectron2.engine import default_argument_parser, launch
 
-import torch
-from arguments import require_config_file
-from detectron2.engine import default_argument_parser, default_setup, launch
-from detectron2.utils.logger import setup_logger
-
-from transavs.config import read_config
+from transavs.command_line import CommandParser, run
+from transavs.data import AVSDatasetError
+from transavs.engine.setup import num_processes, setup
 from transavs.engine.trainer import AVSTrainer, check_datasets
 from transavs.weights.checkpointer import AVSCheckpointer
 
-logger = logging.getLogger("transavs.train_net")
+
+def make_parser():
+    parser = CommandParser(__doc__)
+    parser.add_config_file()
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR")
+    parser.add_argument("--eval-only", action="store_true", help="score MODEL.WEIGHTS on DATASETS.TEST, train nothing")
+    parser.add_argument("--num-gpus", type=int, default=1, help="of each machine (default: %(default)s)")
+    parser.add_argument("--num-machines", type=int, default=1, help="default: %(default)s")
+    parser.add_argument("--machine-rank", type=int, default=0, help="of this machine, from 0 (default: %(default)s)")
+    parser.add_argument(
+        "--dist-url",
+        default=default_argument_parser().get_default("dist_url"),
+        help="where the processes find each other, as of PyTorch's init_process_group (default: %(default)s)",
+    )
+    parser.add_opts()
+    return parser
 
 
-def setup(args):
-    """The config of the command line, frozen; seeds and loggers set."""
-    cfg = read_config(args.config_file, args.opts)
-    without_gpu = cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available()
-    if without_gpu:
-        cfg.MODEL.DEVICE, cfg.SOLVER.AMP.ENABLED = "cpu", False
-    cfg.freeze()
-    default_setup(cfg, args)
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=args.machine_rank, name="transavs")
-    if without_gpu:
-        logger.warning("No GPU was found: running on the CPU, in one process and in float32.")
-    return cfg
-
-
-def main(args):
-    cfg = setup(args)
+def work(cfg, args):
+    """What each process does."""
+    cfg = setup(cfg, args)
     if args.eval_only:
         model = AVSTrainer.build_model(cfg)
         AVSCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
@@ -48,23 +46,16 @@ def main(args):
     return trainer.test_best()
 
 
-def num_processes(args):
-    """--num-gpus, checked against the GPUs there are; without any it is one process, on the CPU."""
-    available = torch.cuda.device_count()
-    if available and args.num_gpus > available:
-        sys.exit(f"--num-gpus {args.num_gpus}: this machine has {available}")
-    return args.num_gpus if available else 1
+def main(arguments=None):
+    parser = make_parser()
+    args = parser.parse_args(arguments)
+    cfg = parser.read_config(args.config_file, args.opts)
+    try:
+        processes = num_processes(args.num_gpus)
+    except ValueError as error:
+        parser.error(str(error))
+    launch(work, processes, args.num_machines, args.machine_rank, args.dist_url, args=(cfg, args))
 
 
 if __name__ == "__main__":
-    parser = default_argument_parser()
-    args = parser.parse_args()
-    require_config_file(parser, args.config_file)
-    launch(
-        main,
-        num_processes(args),
-        num_machines=args.num_machines,
-        machine_rank=args.machine_rank,
-        dist_url=args.dist_url,
-        args=(args,),
-    )
+    run(main, AVSDatasetError)

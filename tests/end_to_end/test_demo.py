@@ -10,6 +10,7 @@ from PIL import Image
 
 from transavs.evaluation.avs_evaluator import decode_mask
 from transavs.video import VideoReader
+from transavs.video.files import output_names
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -110,7 +111,7 @@ def test_the_masks_are_drawn_beside_the_original(model_arguments, videos, tmp_pa
 
 
 def test_videos_of_one_name_do_not_overwrite_each_other():
-    assert demo.output_names(["a/bell.mp4", "b/bell.mov", "bell_2.mp4"]) == ["bell", "bell_2", "bell_2_2"]
+    assert output_names(["a/bell.mp4", "b/bell.mov", "bell_2.mp4"]) == ["bell", "bell_2", "bell_2_2"]
 
 
 @pytest.mark.parametrize(
@@ -121,9 +122,9 @@ def test_videos_of_one_name_do_not_overwrite_each_other():
         (["bell.mp4"], ["MODEL.NOTHING", "1"], "the config cannot be read"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_one_line(tmp_path, inputs, overrides, message):
+def test_what_cannot_be_done_is_told_in_one_line(tmp_path, capsys, inputs, overrides, message):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(demo.UsageError, match=message):
+    with pytest.raises(SystemExit) as error:
         demo.main(
             [
                 "--config-file",
@@ -135,6 +136,7 @@ def test_what_cannot_be_done_is_told_in_one_line(tmp_path, inputs, overrides, me
                 *overrides,
             ]
         )
+    assert error.value.code == 2 and message in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_script_tells_of_a_wrong_rate(run_script):

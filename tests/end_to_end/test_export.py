@@ -14,6 +14,7 @@ from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 
 from transavs import add_transavs_config, export
+from transavs.engine.export_check import ExportError
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = "tools/export_model.py"
@@ -177,7 +178,7 @@ def test_a_file_that_differs_from_the_model_is_not_kept(in_root, tmp_path, monke
         "torchscript",
         (export.export_torchscript, lambda *given: 0.01 + export.run_torchscript(*given)),
     )
-    with pytest.raises(export_model.ExportError, match="differs from the model by 1.0e-02, more than 1e-03"):
+    with pytest.raises(ExportError, match="differs from the model by 1.0e-02, more than 1e-03"):
         export_model.main(
             [
                 "--config-file",

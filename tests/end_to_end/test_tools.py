@@ -5,12 +5,13 @@ import re
 import shutil
 from pathlib import Path
 
-import benchmark
 import pytest
 import torch
 from detectron2.modeling import build_model
 from torch.utils.flop_counter import FlopCounterMode
 
+from transavs.benchmarks import cost
+from transavs.config import read_config
 from transavs.video import VideoReader
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,9 +94,9 @@ def test_the_benchmark_writes_what_configs_cost(run_script, tmp_path):
 
 
 def test_fvcores_count_of_flops_is_that_of_pytorchs_own_counter():
-    cfg = benchmark.load_config(str(ROOT / "configs/toy/toy_ms3_R18.yaml"), ["MODEL.DEVICE", "cpu"])
+    cfg = cost.prepare(read_config(str(ROOT / "configs/toy/toy_ms3_R18.yaml")))
     model = build_model(cfg).eval()
-    clip = benchmark.random_clip(cfg, 5)
+    clip = cost.random_clip(cfg, 5)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model([clip])
-    assert benchmark.count_flops(model, clip) == pytest.approx(counter.get_total_flops() / 2e9, rel=0.05)
+    assert cost.count_flops(model, clip) == pytest.approx(counter.get_total_flops() / 2e9, rel=0.05)

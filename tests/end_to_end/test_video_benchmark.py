@@ -3,8 +3,8 @@
 from collections import Counter
 
 import pytest
-import video_benchmark
 
+from transavs.benchmarks import video as video_benchmark
 from transavs.video import VideoReader
 
 
@@ -78,5 +78,5 @@ def test_a_moment_counts_for_the_innermost_part_only():
 
 def test_of_several_runs_the_median_one_is_shown():
     runs = [{"model": 6, "decoding": 2}, {"model": 90, "decoding": 9}, {"model": 3, "decoding": 1}]
-    row = video_benchmark.make_row("some/config.yaml", "source", 4, [Counter(run) for run in runs], 12.3)
+    row = video_benchmark.make_row("config.yaml", "source", 4, [Counter(run) for run in runs], 12.3)
     assert row == ["config.yaml", "all 30", 4, "8.00", "2.000", "25.0", "75.0", "0.0", "0.0", "0.0", "12"]

@@ -12,7 +12,11 @@ from detectron2.structures import BitMasks, Instances
 from PIL import Image
 
 from transavs import register_avs_dataset, visualization
+from transavs.config import read_config
+from transavs.data import AVSDatasetError
 from transavs.data.audio import SILENCE
+from transavs.engine.devices import fall_back_to_cpu
+from transavs.engine.inputs import model_inputs
 from transavs.visualization.canvas import GAP
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,11 +49,11 @@ def datasets(toy):
 
 @pytest.fixture
 def config(datasets):
-    def make(*arguments, opts=()):
-        args = visualize_data.parse_args(
-            ["--config-file", CONFIG, "--output", "x", *arguments, *OPTS, *datasets, *opts]
-        )
-        return visualize_data.load_config(args)
+    def make(opts=()):
+        cfg = read_config(CONFIG, [*OPTS, *datasets, *opts])
+        cfg.DATALOADER.NUM_WORKERS = 0
+        fall_back_to_cpu(cfg)
+        return cfg
 
     return make
 
@@ -105,20 +109,18 @@ def test_attention_of_saved_weights_is_drawn_as_pdf(config, datasets, tmp_path, 
 
 
 def test_training_clips_are_augmented_and_only_their_annotated_frames_are_read(config):
-    first, second = ([*visualize_data.model_inputs(config(), "train", 9)] for _ in range(2))
+    first, second = ([*model_inputs(config(), "train", 9)] for _ in range(2))
     assert len({clip["video_id"] for clip in first}) == len(first) == 3  # every clip once, as many as there are
     for one, other in zip(first, second):
         assert one["frame_indices"].tolist() == [0] and len(one["instances"]) == 1
         assert torch.equal(one["images"], other["images"])  # the seed's
-    again = {
-        clip["video_id"]: clip["images"] for clip in visualize_data.model_inputs(config(opts=("SEED", "4")), "train", 3)
-    }
+    again = {clip["video_id"]: clip["images"] for clip in model_inputs(config(opts=("SEED", "4")), "train", 3)}
     assert any(not torch.equal(clip["images"], again[clip["video_id"]]) for clip in first)
 
 
 def test_test_clips_are_spread_over_the_split_and_complete(config, datasets):
     ids = [clip["video_id"] for clip in DatasetCatalog.get("visualize_data_test")]
-    found = list(visualize_data.model_inputs(config(), "test", 2))
+    found = list(model_inputs(config(), "test", 2))
     assert [clip["video_id"] for clip in found] == [ids[0], ids[1]]
     assert all(clip["frame_indices"].tolist() == [0, 1, 2, 3, 4] and "instances" not in clip for clip in found)
 
@@ -126,32 +128,31 @@ def test_test_clips_are_spread_over_the_split_and_complete(config, datasets):
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_clips_can_be_asked_for_by_name(config, split):
     wanted = DatasetCatalog.get(f"visualize_data_{split}")[2]["video_id"]
-    assert [clip["video_id"] for clip in visualize_data.model_inputs(config(), split, 8, [wanted])] == [wanted]
-    with pytest.raises(
-        visualize_data.UsageError, match=f"nobody: no such clip in DATASETS.{split.upper()}, visualize_"
-    ):
-        next(visualize_data.model_inputs(config(), split, 8, ["nobody"]))
+    assert [clip["video_id"] for clip in model_inputs(config(), split, 8, [wanted])] == [wanted]
+    with pytest.raises(AVSDatasetError, match=f"nobody: no such clip in DATASETS.{split.upper()}, visualize_"):
+        next(model_inputs(config(), split, 8, ["nobody"]))
 
 
 def test_the_sound_is_the_one_that_the_config_gives_test_clips(config):
     own, silent = (
-        next(visualize_data.model_inputs(config(opts=("TEST.AUDIO", sound)), "test", 1))
-        for sound in ("original", "silence")
+        next(model_inputs(config(opts=("TEST.AUDIO", sound)), "test", 1)) for sound in ("original", "silence")
     )
     assert own["audio_log_mel"].std() > 0.1 and silent["audio_log_mel"].std() < 1e-6
 
 
 def test_what_is_wrong_is_one_line(config, capsys):
-    with pytest.raises(visualize_data.UsageError, match="MODEL.WEIGHTS is '', expected its file"):
-        visualize_data.load_model(config())
-    with pytest.raises(visualize_data.UsageError, match="DATASETS.TEST: nobody not registered"):
-        next(visualize_data.model_inputs(config(opts=("DATASETS.TEST", "('nobody',)")), "test", 1))
+    with pytest.raises(AVSDatasetError, match="DATASETS.TEST: nobody not registered"):
+        next(model_inputs(config(opts=("DATASETS.TEST", "('nobody',)")), "test", 1))
     for arguments, message in (
         (["--config-file", "none.yaml", "--output", "x"], "--config-file: no such file: 'none.yaml'"),
         (["--config-file", CONFIG, "--output", "x", "--num-clips", "0"], "--num-clips 0: must be at least 1"),
+        (
+            ["--config-file", CONFIG, "--output", "x", "--attention"],
+            "MODEL.WEIGHTS is '': expected a trained model's file",
+        ),
     ):
         with pytest.raises(SystemExit):
-            visualize_data.parse_args(arguments)
+            visualize_data.main(arguments)
         assert message in capsys.readouterr().err
 
 

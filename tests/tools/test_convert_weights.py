@@ -45,7 +45,9 @@ def test_a_file_that_fits_in_part_is_an_error_and_writes_nothing(run_script, sav
     result = run_script(SCRIPT, "--config-file", CONFIG, "--output", tmp_path / "init.pth", path)
     assert result.returncode == 1 and not (tmp_path / "init.pth").exists()
     assert "fills backbone 90 of 120" in result.stdout and "25 missing: backbone.res5.0." in result.stdout
-    assert f"convert_weights: {path}: fits only in part; nothing was written" in result.stdout.splitlines()[-1]
+    assert (
+        f"convert_weights.py: error: {path}: fits only in part; nothing was written" in result.stdout.splitlines()[-1]
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 """What the model said of a video, kept on disk, so that other thresholds can be tried without running it again."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from detectron2.structures import Instances
 
-from transavs.engine.predictor import FrameResult
+from ..engine.predictor import FrameResult
+from ..video import VideoReader
 
 PERCENTS = np.linspace(0, 1, 101, dtype=np.float32)
 
@@ -18,19 +21,19 @@ class Recording:
     it as in the map itself.
 
     Args:
-        folder (str or PathLike): a new one, for a file a frame.
-        reader (VideoReader): the video, which is read once more at each replay.
-        fps (float or "source"): frames a second, as they were segmented.
-        least_threshold (float): the model's own TEST.MASK_THRESHOLD; no lower one can be tried.
+        folder: a new one, for a file a frame.
+        reader: the video, which is read once more at each replay.
+        fps: frames a second, as they were segmented; "source" is all.
+        least_threshold: the model's own TEST.MASK_THRESHOLD; no lower one can be tried.
     """
 
-    def __init__(self, folder, reader, fps, least_threshold):
+    def __init__(self, folder: str | os.PathLike[str], reader: VideoReader, fps: float | str, least_threshold: float):
         self.folder, self.reader, self.fps, self.least_threshold = Path(folder), reader, fps, least_threshold
         self.folder.mkdir()
         self.num_frames = 0
 
-    def add(self, result):
-        """Args: result (FrameResult): of the next frame."""
+    def add(self, result: FrameResult) -> None:
+        """Keeps the next frame's."""
         found = result.instances
         owner = np.zeros(found.image_size, np.uint16)  # 0 is nobody
         for number, mask in enumerate(found.pred_masks.numpy(), start=1):
@@ -46,16 +49,19 @@ class Recording:
         )
         self.num_frames += 1
 
-    def replay(self, mask_threshold, least_score):
+    def replay(self, mask_threshold: float, least_score: float) -> Iterator[FrameResult]:
         """The results as the model would give them with another threshold.
 
         Args:
-            mask_threshold (float): in whole percents, at least `least_threshold`.
-            least_score (float): objects below it are left out, with their pixels; so are pixels above the threshold that
+            mask_threshold: in whole percents, at least `least_threshold`.
+            least_score: objects below it are left out, with their pixels; so are pixels above the threshold that
                 no object has, where windows overlap, if it is more than 0.
 
         Yields:
             FrameResult: its `sem_seg` is [1, H, W], that of the likeliest class.
+
+        Raises:
+            ValueError: a lower threshold than was kept.
         """
         if mask_threshold < self.least_threshold:
             raise ValueError(f"threshold {mask_threshold}, expected at least the model's {self.least_threshold}")
@@ -63,7 +69,7 @@ class Recording:
         for number, (time, frame) in zip(range(self.num_frames), self.reader.sample(self.fps)):
             yield self._read(number, float(time), frame, round(100 * mask_threshold), least_score)
 
-    def _read(self, number, time, frame, least_percent, least_score):
+    def _read(self, number: int, time: float, frame: np.ndarray, least_percent: int, least_score: float) -> FrameResult:
         with np.load(self._file(number)) as kept:
             percent, owner = kept["percent"], kept["owner"]
             fields = {
@@ -78,5 +84,5 @@ class Recording:
         instances = Instances(owner.shape, pred_masks=masks, **{key: field[chosen] for key, field in fields.items()})
         return FrameResult(time, frame, torch.from_numpy(PERCENTS[percent])[None], instances)
 
-    def _file(self, number):
+    def _file(self, number: int) -> Path:
         return self.folder / f"{number:06d}.npz"

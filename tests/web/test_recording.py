@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 from detectron2.structures import Instances
-from recording import Recording
 
 from transavs.engine.predictor import FrameResult
+from transavs.web.recording import Recording
 
 SIZE = (12, 16)
 LEAST = 0.05

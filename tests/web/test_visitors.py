@@ -1,7 +1,8 @@
 import os
 
 import pytest
-from visitors import Visitors
+
+from transavs.web.visitors import Visitors
 
 
 @pytest.fixture

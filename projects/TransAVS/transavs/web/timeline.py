@@ -1,4 +1,4 @@
-"""What sounds when, as a piece of HTML: a column a second, in it each object with its picture and how sure the model is."""
+"""What sounds when, as HTML: a column a second, in it each object with its picture and how sure the model is."""
 
 import base64
 import io
@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from transavs.visualization import draw_waveform, instance_color
+from ..engine.predictor import FrameResult
+from ..visualization import draw_waveform, instance_color
 
 THUMBNAIL = 72  # pixels
 MARGIN = 0.15  # around an object in its thumbnail, of its longer side
@@ -51,28 +52,32 @@ document.addEventListener("click", event => {
 class Cell:
     """One object in one second."""
 
-    scores: list = field(default_factory=list)  # a frame each
+    scores: list[float] = field(default_factory=list)  # a frame each
     area: float = 0.0  # pixels, the largest
-    thumbnail: Image.Image = None  # of that frame
+    thumbnail: Image.Image | None = None  # of that frame
+
+
+Row = dict[int, tuple[int, Cell]]  # by second, the object's number and its cell
 
 
 class Timeline:
     """Collects the frames of a video; memory grows with its seconds, not with its frames.
 
     Args:
-        num_seconds (int): of the video.
+        num_seconds: of the video.
     """
 
-    def __init__(self, num_seconds):
+    def __init__(self, num_seconds: int):
         self.num_seconds = num_seconds
-        self._objects = defaultdict(lambda: defaultdict(Cell))  # by the object's number, then by second
+        # By the object's number, then by second.
+        self._objects: dict[int, dict[int, Cell]] = defaultdict(lambda: defaultdict(Cell))
 
     @property
-    def seconds_that_sound(self):
+    def seconds_that_sound(self) -> int:
         return len({second for cells in self._objects.values() for second in cells})
 
-    def add(self, result):
-        """Args: result (FrameResult)"""
+    def add(self, result: FrameResult) -> None:
+        """Takes in the next frame."""
         found = result.instances
         for number, score, mask in zip(found.object_number.tolist(), found.scores.tolist(), found.pred_masks.numpy()):
             cell = self._objects[number][int(result.time)]
@@ -80,14 +85,12 @@ class Timeline:
             if mask.sum() > cell.area:
                 cell.area, cell.thumbnail = mask.sum(), _thumbnail(result.frame, mask)
 
-    def html(self, waveform=None, rate=None):
-        """
-        Args:
-            waveform (ndarray): float [samples], mono; None draws none.
-            rate (int): its samples a second.
+    def html(self, waveform: np.ndarray | None = None, rate: int = 1) -> str:
+        """The timeline, to be shown with STYLE and SCRIPT.
 
-        Returns:
-            str: to be shown with STYLE and SCRIPT.
+        Args:
+            waveform: float [samples], mono; None draws none.
+            rate: its samples a second.
         """
         parts = []
         if waveform is not None:
@@ -106,13 +109,14 @@ class Timeline:
         )
         return f'<div class="timeline">{grid}{rest}</div>'
 
-    def _rows(self):
+    def _rows(self) -> tuple[list[Row], int]:
         """Objects that never sound together share a row; the large ones come first.
 
         Returns:
-            list of rows, each a dict of seconds to (number, Cell); and how many objects found no row.
+            the rows, and how many objects found none.
         """
-        rows, left_out = [], 0
+        rows: list[Row] = []
+        left_out = 0
         objects = sorted(self._objects.items(), key=lambda item: -sum(cell.area for cell in item[1].values()))
         for number, cells in objects:
             row = next((row for row in rows if not row.keys() & cells.keys()), None)
@@ -125,7 +129,7 @@ class Timeline:
         return rows, left_out
 
 
-def _cell_html(second, number, cell):
+def _cell_html(second: int, number: int, cell: Cell) -> str:
     color = "rgb({}, {}, {})".format(*instance_color(number))
     sure = f"{100 * np.mean(cell.scores):.0f}%"
     text = f"object {number}, second {second}: {sure} sure"
@@ -135,7 +139,7 @@ def _cell_html(second, number, cell):
     )
 
 
-def _thumbnail(frame, mask):
+def _thumbnail(frame: np.ndarray, mask: np.ndarray) -> Image.Image:
     """The object on a faded background: a square of THUMBNAIL pixels."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
@@ -148,7 +152,7 @@ def _thumbnail(frame, mask):
     return square.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
 
 
-def _data_url(image):
+def _data_url(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "PNG" if image.width > THUMBNAIL else "JPEG", quality=80)
     kind = "png" if image.width > THUMBNAIL else "jpeg"

@@ -5,18 +5,21 @@ import gc
 import re
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+from ..engine.devices import best_device
+
+DEVICE = best_device()
 
 
-def device_name():
+def device_name() -> str:
     return torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
 
 
-def in_turn(runs, *candidates):
+def in_turn(runs: int, *candidates: Callable[[], object]) -> list[float]:
     """Medians of the candidates' seconds, which run alternately; the first run of each is not counted."""
     for candidate in candidates:
         candidate()
@@ -24,7 +27,7 @@ def in_turn(runs, *candidates):
     return [statistics.median(column) for column in zip(*times)]
 
 
-def _seconds(run):
+def _seconds(run: Callable[[], object]) -> float:
     _synchronize()
     start = time.perf_counter()
     run()
@@ -32,12 +35,12 @@ def _seconds(run):
     return time.perf_counter() - start
 
 
-def _synchronize():
+def _synchronize() -> None:
     if DEVICE.type == "cuda":
         torch.cuda.synchronize()
 
 
-def extra_memory(run):
+def extra_memory(run: Callable[[], object]) -> float:
     """MiB that `run` needs at its peak beyond what is held before; on a CPU by the Linux kernel's count."""
     gc.collect()
     if DEVICE.type == "cuda":
@@ -52,5 +55,8 @@ def extra_memory(run):
     return _status_mib("VmHWM") - before
 
 
-def _status_mib(field):
-    return int(re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+def _status_mib(field: str) -> float:
+    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    if found is None:
+        raise RuntimeError(f"/proc/self/status has no {field}")
+    return int(found[1]) / 1024

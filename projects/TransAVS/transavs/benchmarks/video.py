@@ -1,30 +1,35 @@
 """What tools/demo.py takes for a video, and for which of its parts: `tools/benchmark.py --video`.
 
 The parts are told apart by who waits: frames and sound are decoded while the model asks for them, and that time counts
-as decoding alone. The decoder and the encoder work on in threads of their own meanwhile, whose time is not counted twice.
+as decoding alone. The decoder and the encoder work on in threads of their own meanwhile; their time is not counted
+twice.
 """
 
 import tempfile
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any, Self, TypeVar
 
 import av
 import cv2
 import numpy as np
 import torch
-from demo import Outputs, parse_arguments
-from measuring import DEVICE, device_name, extra_memory
+from detectron2.config import CfgNode
 
-from transavs import AVSPredictor
-from transavs.config import read_config
-from transavs.video import SOURCE_RATE, VideoReader
+from ..engine.predictor import AVSPredictor
+from ..engine.video_outputs import VideoOutputs
+from ..video import SOURCE_RATE, VideoReader, VideoWriter
+from .measuring import device_name, extra_memory
 
 HEIGHT, WIDTH, FPS, SOUND_RATE = 360, 640, 30, 44100
 PAN_PIXELS = 3  # from one frame to the next
 MASKS_A_SECOND = (1, SOURCE_RATE)
 PARTS = ("decoding", "model", "drawing", "encoding", "rest")
+Item = TypeVar("Item")
 HEADERS = [
     "config",
     "masks a second",
@@ -40,18 +45,18 @@ class Stopwatch:
     """Seconds of the parts of a work: each moment counts for the innermost part that has begun.
 
     Args:
-        clock (callable): gives seconds.
+        clock: gives seconds.
 
     Attributes:
-        seconds (Counter): by the part's name; "rest" is what lies outside all.
+        seconds: by the part's name; "rest" is what lies outside all.
     """
 
-    def __init__(self, clock=time.perf_counter):
-        self.seconds = Counter()
+    def __init__(self, clock: Callable[[], float] = time.perf_counter):
+        self.seconds: Counter[str] = Counter()  # type: ignore[assignment]
         self._clock, self._running, self._since = clock, ["rest"], clock()
 
     @contextmanager
-    def part(self, name):
+    def part(self, name: str) -> Iterator[None]:
         self._charge()
         self._running.append(name)
         try:
@@ -60,7 +65,7 @@ class Stopwatch:
             self._charge()
             self._running.pop()
 
-    def each(self, name, iterable):
+    def each(self, name: str, iterable: Iterable[Item]) -> Iterator[Item]:
         """Yields the iterable's items; what it takes to make them is a part."""
         iterator, end = iter(iterable), object()
         while True:
@@ -70,12 +75,12 @@ class Stopwatch:
                 return
             yield item
 
-    def stop(self):
-        """Returns: Counter, the seconds until now."""
+    def stop(self) -> Counter[str]:
+        """The seconds until now."""
         self._charge()
         return self.seconds
 
-    def _charge(self):
+    def _charge(self) -> None:
         now = self._clock()
         self.seconds[self._running[-1]] += now - self._since
         self._since = now
@@ -84,40 +89,40 @@ class Stopwatch:
 class TimedReader(VideoReader):
     """Its decoding of pictures and of sound is a part of the stopwatch."""
 
-    def __init__(self, path, stopwatch):
+    def __init__(self, path: str | Path, stopwatch: Stopwatch):
         self.stopwatch = stopwatch
         with stopwatch.part("decoding"):
             super().__init__(path)
 
-    def sample(self, fps):
+    def sample(self, fps: float | str) -> Iterator[Any]:
         return self.stopwatch.each("decoding", super().sample(fps))
 
-    def audio_frames(self):
+    def audio_frames(self) -> Iterator[Any]:
         return self.stopwatch.each("decoding", super().audio_frames())
 
-    def audio_blocks(self):
+    def audio_blocks(self) -> Iterator[Any]:
         return self.stopwatch.each("decoding", super().audio_blocks())
 
 
 class TimedWriter:
     """A `VideoWriter` whose work, but for the decoding of the sound, is a part of the stopwatch."""
 
-    def __init__(self, writer, stopwatch):
+    def __init__(self, writer: VideoWriter, stopwatch: Stopwatch):
         self.writer, self.stopwatch = writer, stopwatch
 
-    def write(self, *arguments):
+    def write(self, *arguments: Any) -> None:
         with self.stopwatch.part("encoding"):
             self.writer.write(*arguments)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> None:
         with self.stopwatch.part("encoding"):
             self.writer.__exit__(*error)
 
 
-def make_video(path, seconds):
+def make_video(path: Path, seconds: int) -> None:
     """A picture of soft spots and finer ones, 360p, that moves sideways, and a tone a side in stereo."""
     rng = np.random.default_rng(0)
     coarse, fine = (rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((9, 32), (90, 320)))
@@ -139,54 +144,52 @@ def make_video(path, seconds):
             container.mux(stream.encode(None))
 
 
-def load_predictor(path, opts):
-    """The model of the config on this machine's device; random weights, unless MODEL.WEIGHTS is among the overrides."""
-    cfg = read_config(path, opts)
-    cfg.MODEL.DEVICE = DEVICE.type
-    if "MODEL.WEIGHTS" not in opts:
-        cfg.MODEL.WEIGHTS = ""
-    return AVSPredictor(cfg)
-
-
-def segment(predictor, video, masks_a_second, folder):
-    """Does what tools/demo.py does for one video. Returns: Counter, seconds of each of PARTS."""
-    args = parse_arguments(
-        ["--config-file", "", "--input", str(video), "--output", str(folder), "--fps", str(masks_a_second)]
-    )
+def segment(predictor: AVSPredictor, video: Path, masks_a_second: float | str, folder: Path) -> Counter[str]:
+    """Does what tools/demo.py does for one video. Returns: seconds of each of PARTS."""
     stopwatch = Stopwatch()
     reader = TimedReader(video, stopwatch)
     threshold = predictor.cfg.TEST.MASK_THRESHOLD
-    with Outputs(folder, video.stem, reader, args, threshold, str(video)) as outputs:
-        outputs.writer = TimedWriter(outputs.writer, stopwatch)
-        for result in stopwatch.each("model", predictor.stream(reader, args.fps)):
+    with VideoOutputs(folder, video.stem, reader, threshold, str(video), masks_a_second) as outputs:
+        outputs.writer = TimedWriter(outputs.writer, stopwatch)  # type: ignore[assignment]
+        for result in stopwatch.each("model", predictor.stream(reader, masks_a_second)):
             with stopwatch.part("drawing"):
                 outputs.add(result)
     return stopwatch.stop()
 
 
-def measure_video(path, opts, seconds, runs):
-    """The table's rows of one config, for each of MASKS_A_SECOND: the run of median length, and the highest peak."""
-    predictor = load_predictor(path, opts)
+def measure_video(cfg: CfgNode, name: str, seconds: int, runs: int) -> list[list[Any]]:
+    """The table's rows of one config, for each of MASKS_A_SECOND: the run of median length, and the highest peak.
+
+    Args:
+        cfg: with random weights where MODEL.WEIGHTS is "".
+        name: the config's, for the table.
+        seconds: of the video.
+        runs: of each rate, after one that is not counted.
+    """
+    predictor = AVSPredictor(cfg)
     times, peaks = defaultdict(list), defaultdict(list)
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         make_video(folder / "first.mp4", 1)
         make_video(folder / "video.mp4", seconds)
         segment(predictor, folder / "first.mp4", 1, folder)  # not counted
+
+        def run(rate: float | str) -> None:
+            times[rate].append(segment(predictor, folder / "video.mp4", rate, folder))
+
         for _ in range(runs):
             for rate in MASKS_A_SECOND:  # in turn
-                run = lambda: times[rate].append(segment(predictor, folder / "video.mp4", rate, folder))
-                peaks[rate].append(extra_memory(run))
-    return [make_row(path, rate, seconds, times[rate], max(peaks[rate])) for rate in MASKS_A_SECOND]
+                peaks[rate].append(extra_memory(partial(run, rate)))
+    return [make_row(name, rate, seconds, times[rate], max(peaks[rate])) for rate in MASKS_A_SECOND]
 
 
-def make_row(path, rate, seconds, times, peak):
-    """A row of the table, of the run of median length. Args: times (list[Counter]), the runs' seconds of each part."""
+def make_row(name: str, rate: float | str, seconds: int, times: Sequence[Counter[str]], peak: float) -> list[Any]:
+    """A row of the table, of the run of median length; `times` are the runs' seconds of each part."""
     parts = sorted(times, key=Counter.total)[(len(times) - 1) // 2]
     total = parts.total()
     shares = [f"{100 * parts[part] / total:.1f}" for part in PARTS]
     return [
-        Path(path).name,
+        name,
         f"all {FPS}" if rate == SOURCE_RATE else rate,
         seconds,
         f"{total:.2f}",
@@ -196,9 +199,9 @@ def make_row(path, rate, seconds, times, peak):
     ]
 
 
-def describe(seconds, runs, opts):
+def describe(seconds: int, runs: int, trained: bool) -> str:
     """The table's title."""
-    weights = "trained weights" if "MODEL.WEIGHTS" in opts else "random weights, with which next to nothing sounds"
+    weights = "trained weights" if trained else "random weights, with which next to nothing sounds"
     return (
         f"{seconds} s of video, {WIDTH} x {HEIGHT} at {FPS} frames a second, with stereo sound at {SOUND_RATE} Hz; "
         f"median of {runs}, {weights}, PyTorch {torch.__version__}, {device_name()}."

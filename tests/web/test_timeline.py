@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from detectron2.structures import Instances
 from PIL import Image
-from timeline import MAX_ROWS, THUMBNAIL, Timeline
 
 from transavs.engine.predictor import FrameResult
+from transavs.web.timeline import MAX_ROWS, THUMBNAIL, Timeline
 
 SIZE = (40, 60)
 

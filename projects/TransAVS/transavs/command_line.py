@@ -1,0 +1,117 @@
+"""What the command lines of the scripts share: the same options read alike, and what is wrong is told in one line."""
+
+import argparse
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
+
+import yaml
+from detectron2.config import CfgNode
+
+from .config import read_config
+from .video import VideoError
+from .video.files import find_videos
+
+# What Detectron2 and yacs raise for a file that is no config, or one with keys or values that do not belong to it.
+CONFIG_ERRORS = (OSError, KeyError, ValueError, TypeError, AttributeError, AssertionError, yaml.YAMLError)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An `ArgumentParser` with the options and checks that several commands have.
+
+    Every check ends the command as argparse does itself: usage, `<command>: error: ...`, status 2.
+
+    Args:
+        description: what the command does, shown as it is; a module's docstring.
+    """
+
+    def __init__(self, description: str | None):
+        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def add_config_file(self, nargs: str | None = None) -> None:
+        several = "; several are taken in turn" if nargs else ""
+        self.add_argument(
+            "--config-file", required=True, nargs=nargs, metavar="FILE", help=f"the model's YAML{several}"
+        )
+
+    def add_output_folder(self, **options: Any) -> None:
+        if "default" not in options:
+            options["required"] = True
+        self.add_argument("--output", metavar="FOLDER", help="folder for what is written", **options)
+
+    def add_output_file(self) -> None:
+        """See `check_new_output`."""
+        self.add_argument("--output", required=True, metavar="FILE", help="the file to write, which must be new")
+
+    def add_opts(self) -> None:
+        """KEY VALUE pairs at the end; a `--` may stand before them, where an option takes several values."""
+        self.add_argument(
+            "opts",
+            nargs=argparse.REMAINDER,
+            metavar="KEY VALUE ...",
+            help="changes to the config at the end, e.g. MODEL.WEIGHTS model_best.pth",
+        )
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        parsed = super().parse_args(args, namespace)
+        if "opts" in parsed and parsed.opts[:1] == ["--"]:
+            parsed.opts = parsed.opts[1:]
+        return parsed
+
+    def read_config(self, path: str, opts: Sequence[str] = ()) -> CfgNode:
+        """The config of --config-file with the changes of KEY VALUE, not frozen."""
+        if not os.path.isfile(path):
+            self.error(f"--config-file: no such file: {path!r}")
+        if len(opts) % 2:
+            self.error(f"the config's keys and values do not pair up: {' '.join(opts)}")
+        try:
+            return read_config(path, opts)
+        except CONFIG_ERRORS as error:
+            reason = error.args[0] if isinstance(error, KeyError) and error.args else error
+            self.error(f"--config-file {path}: the config cannot be read: {' '.join(str(reason).split())}")
+
+    def check_weights(self, cfg: CfgNode) -> None:
+        """The command needs a trained model, in a file or at an address."""
+        weights = cfg.MODEL.WEIGHTS
+        if not weights or "://" not in weights and not os.path.isfile(weights):
+            self.error(f"MODEL.WEIGHTS is {weights!r}: expected a trained model's file, as KEY VALUE")
+
+    def check_new_output(self, path: str) -> None:
+        folder = os.path.dirname(path)
+        if not os.path.isdir(folder or "."):
+            self.error(f"--output {path}: there is no folder {folder}")
+        if os.path.exists(path):
+            self.error(f"--output {path}: is already there; remove it or name another")
+
+    def make_output_folder(self, path: str | os.PathLike[str]) -> None:
+        try:
+            os.makedirs(path, exist_ok=True)
+        except OSError as error:
+            self.error(f"--output {path}: cannot be made ({error.strerror})")
+
+    def check_packages(self, what: str, names: Iterable[str]) -> None:
+        """Packages that only `what` needs, which can be left out of an installation."""
+        missing = [name for name in names if importlib.util.find_spec(name) is None]
+        if missing:
+            self.error(f"{what} needs {', '.join(missing)}: pip install {' '.join(missing)}")
+
+    def find_videos(self, option: str, inputs: Iterable[str]) -> list[str]:
+        try:
+            return find_videos(inputs)
+        except VideoError as error:
+            self.error(f"{option} {error}")
+
+    def check_at_least(self, option: str, value: float, least: float) -> None:
+        if value < least:
+            self.error(f"{option} {value}: must be at least {least}")
+
+
+def run(main: Callable[[], int | None], *failures: type[Exception]) -> NoReturn:
+    """Ends the process with what `main` returns; one of the `failures` is told in one line, with status 1."""
+    try:
+        status = main()
+    except failures as error:
+        sys.exit(f"{os.path.basename(sys.argv[0])}: error: {error}")
+    sys.exit(status)

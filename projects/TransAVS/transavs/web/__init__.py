@@ -1,0 +1,1 @@
+"""The web page of tools/web_demo.py. It needs Gradio, which nothing else here does."""
