@@ -69,7 +69,7 @@ def test_imports_run_one_way():
 
 
 def test_the_order_is_that_of_the_design():
-    """Losses, metrics and reading of sounds are used without a model, a model without a trainer, all without commands."""
+    """Losses and metrics are used without a model, a model without a trainer, all of it without a command."""
     for upper, lower in [
         ("web", "engine"),
         ("benchmarks", "engine"),

@@ -2,7 +2,10 @@
 
 import re
 
+import pytest
 
+
+@pytest.mark.slow
 def test_the_parts_equal_their_references(run_script):
     done = run_script(
         "tools/benchmark_parts.py",

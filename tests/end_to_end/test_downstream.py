@@ -89,6 +89,8 @@ def test_every_python_block_of_the_page_is_a_script():
     assert len(SCRIPTS) == PAGE.count("```python") == 7
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("downstream")  # one folder of data for all of them
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_of_the_page_runs(workplace, name):
     (workplace / name).write_text(SCRIPTS[name], encoding="utf-8")

@@ -93,11 +93,13 @@ def r50():
     return let_some_queries_sound(build_model(cfg).eval(), *random_clip((64, 64)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EXPORTS)
 def test_a_resnet_50_is_exported_for_any_number_of_frames(r50, kind, tmp_path):
     assert_exported(kind, r50, (64, 64), tmp_path / "model")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EXPORTS)
 def test_deformable_attention_and_padded_frames_are_exported(small_model, kind, tmp_path):
     size = 72, 100
@@ -126,6 +128,7 @@ def assert_exported(kind, model, size, path):
         run(str(path), *random_clip((size[0] + 32, size[1])))
 
 
+@pytest.mark.slow
 def test_the_command_checks_on_a_real_clip_and_its_file_needs_no_package(run_script, small_cfg, tmp_path):
     made = run_script("datasets/prepare_toy.py", "--subset", "s4", "--clips", 1, 1, 1, "--output", tmp_path / "toy")
     assert made.returncode == 0, made.stdout
