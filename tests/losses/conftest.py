@@ -17,13 +17,15 @@ def softmax(logits):
 
 
 def aqdl(queries, d0, smallest=1e-2):
-    """Eq. 9, 10, of [n][d]."""
+    """Eq. 9, 10, of [n][d]; below the bound the tangent of 1 / r^2 there."""
     n, total = len(queries), 0.0
     for i in range(n):
         for j in range(i + 1, n):
             squared = sum((a - b) ** 2 for a, b in zip(queries[i], queries[j]))
             if squared < d0:
-                total += 1 / max(squared, smallest)
+                bound = math.sqrt(smallest)
+                slope = -2 / bound**3
+                total += 1 / squared if squared >= smallest else 1 / smallest + slope * (math.sqrt(squared) - bound)
     return 2 / (n * (n + 1)) * total if n else 0.0
 
 

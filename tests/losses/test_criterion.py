@@ -1,6 +1,7 @@
 """The objective (eq. 13) against a version of it written with loops over layers, frames, queries, pairs and pixels."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -108,6 +109,11 @@ def bilinear(rows):
     ]
 
 
+def unit(vector):
+    length = math.sqrt(sum(entry**2 for entry in vector))
+    return [entry / length for entry in vector]
+
+
 def naive_matches(naive, matcher, logits, masks, labels, truths):
     """The cheapest of all assignments: the query of each object, in the objects' order."""
 
@@ -164,7 +170,7 @@ def naive_losses(
 
             sounding = [max(naive.softmax(logit)[:-1]) for logit in logits]
             queries = inputs["audio_queries"][frame].tolist()
-            projected = [[sum(w * a for w, a in zip(row, query)) for row in h] for query in queries]
+            projected = [unit([sum(w * a for w, a in zip(row, query)) for row in h]) for query in queries]
             s1 = [query for query, p in zip(projected, sounding) if p > delta1]
             s2 = [[[naive.sigmoid(x) for x in row] for row in mask] for mask, p in zip(masks, sounding) if p > delta2]
             terms["aqdl"] += naive.aqdl(s1, aqdl_distance_threshold) / FRAMES
@@ -315,7 +321,7 @@ def test_equal_queries_with_certain_masks_have_known_losses_and_finite_gradients
     losses = values(losses)
     assert losses["loss_dice"] == pytest.approx(5 * wrong * (1 - 1 / (SCALE**2 * HEIGHT * WIDTH + 1)))
     assert losses["loss_mask"] == pytest.approx(1e4 * wrong)
-    assert losses["loss_aqdl"] == pytest.approx(2 * 100 * pairs)
+    assert losses["loss_aqdl"] == pytest.approx(2 * 300 * pairs, rel=1e-4)
     assert losses["loss_aqml"] == pytest.approx(2 * full * pairs)
     spare = FRAMES * (N - count) / max(FRAMES * count, 1)  # queries without an object, for each object
     certain, unsure = 2e4 * 0.1 * spare, 0.25 * 0.6931472 * (0.1 * spare + count)
@@ -347,3 +353,20 @@ def test_h_is_a_matrix_of_width_d():
 def test_a_gamma_with_infinite_gradients_is_refused(gamma):
     with pytest.raises(ValueError, match=f"FOCAL_GAMMA is {gamma}, expected 0 or at least 1"):
         make_criterion(focal_gamma=gamma)
+
+
+def test_the_sizes_of_s1_and_s2_and_the_share_of_near_pairs_are_known():
+    criterion, inputs = make_criterion(aqdl_distance_threshold=1.0), random_inputs(num_layers=1)
+    certain, unsure = torch.tensor([4.0, -4.0]), torch.tensor([-4.0, 4.0])
+    queries = torch.eye(N, D).repeat(FRAMES, 1, 1).double()
+    queries[0, 1] = queries[0, 0] + 0.1 * queries[0, 2]  # the one pair of three that is near
+    logits = torch.stack(
+        [torch.stack([certain if q < 3 - frame else unsure for q in range(N)]) for frame in range(FRAMES)]
+    )
+    criterion.query_projection.weight.data = torch.eye(D).double()
+    criterion(
+        **{**inputs, "class_logits": [logits], "audio_queries": queries}, aqdl_confidence=0.6, aqml_confidence=0.6
+    )
+    pairs = sum(n * (n - 1) / 2 for n in (3 - frame for frame in range(FRAMES)))
+    assert criterion.metrics["s1"] == criterion.metrics["s2"] == sum(3 - frame for frame in range(FRAMES)) / FRAMES
+    assert criterion.metrics["aqdl_pairs"] == pytest.approx(1 / pairs)

@@ -62,18 +62,35 @@ def test_a_set_without_a_pair_costs_zero_and_keeps_the_graph(n):
     assert masks.grad.shape == masks.shape and not masks.grad.any()
 
 
-def test_queries_nearer_than_a_tenth_cost_no_more():
-    queries = torch.tensor([[0.0, 0.0], [0.11, 0.0], [5.0, 0.0], [5.05, 0.0]])
-    assert audio_query_distance_loss(queries[:2], 1.0).item() == pytest.approx(1 / 0.11**2 / 3, rel=1e-4)
-    assert audio_query_distance_loss(queries[2:], 1.0).item() == pytest.approx(100 / 3)
-
-
-def test_equal_queries_cost_the_bound_with_finite_gradients():
-    queries = torch.ones(4, 3, requires_grad=True)
-    loss = audio_query_distance_loss(queries, 1.0, min_squared_distance=0.01)
+def cost_at(distance):
+    """Value and slope of a pair's penalty, without the 2 / (2 * 3) of eq. 9."""
+    queries = torch.tensor([[0.0, 0.0], [distance, 0.0]], dtype=torch.float64, requires_grad=True)
+    loss = 3 * audio_query_distance_loss(queries, 1.0, min_squared_distance=0.01)
     loss.backward()
-    assert loss.item() == pytest.approx(2 / 20 * 6 * 100)
-    assert torch.isfinite(queries.grad).all()
+    return loss.item(), queries.grad[1, 0].item()
+
+
+def test_loss_and_gradient_are_continuous_at_the_bound():
+    (above, slope_above), (below, slope_below) = cost_at(0.1 + 1e-9), cost_at(0.1 - 1e-9)
+    assert above == pytest.approx(100, rel=1e-6) and below == pytest.approx(100, rel=1e-6)
+    assert slope_above == pytest.approx(-2000, rel=1e-6) and slope_below == pytest.approx(-2000, rel=1e-6)
+
+
+def test_the_penalty_goes_on_in_a_straight_line_below_the_bound():
+    assert cost_at(0.05) == pytest.approx((200, -2000))
+    assert cost_at(0.001) == pytest.approx((298, -2000))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [0.0, 0.06, 1.0, 100.0])
+def test_equal_queries_part(dtype, size):
+    queries = torch.full((3, 8), size, dtype=dtype, requires_grad=True)
+    loss = audio_query_distance_loss(queries, 1.0)
+    loss.backward()
+    assert loss.item() == pytest.approx(2 / 12 * 3 * 300, rel=1e-2)
+    assert queries.grad.norm(dim=1).min() > 100 and torch.isfinite(queries.grad).all()
+    apart = torch.pdist((queries - 1e-3 * queries.grad / queries.grad.norm()).detach())
+    assert apart.min() > 1e-4
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])

@@ -105,7 +105,7 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.TRANSAVS.DEEP_SUPERVISION = True  # the losses on every decoder layer, not on the last one alone
     cfg.MODEL.TRANSAVS.FOCAL_GAMMA = 2.0
     cfg.MODEL.TRANSAVS.NO_OBJECT_WEIGHT = 0.1  # of the no-object class in the classification loss, as in Mask2Former
-    cfg.MODEL.TRANSAVS.AQDL_DISTANCE_THRESHOLD = 1.0  # d0 (eq. 10), a squared distance
+    cfg.MODEL.TRANSAVS.AQDL_DISTANCE_THRESHOLD = 1.0  # d0 (eq. 10), a squared distance of vectors of length 1
     # Confidence thresholds delta1, delta2 (eq. 18): start a, end b, and iterations per step. Equal ends fix one.
     cfg.MODEL.TRANSAVS.AQDL_CONFIDENCE = [0.55, 0.65]
     cfg.MODEL.TRANSAVS.AQML_CONFIDENCE = [0.55, 0.65]

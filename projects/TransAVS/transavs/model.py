@@ -258,16 +258,17 @@ class TransAVS(nn.Module):
             confidence_threshold(iteration, *ends, self.threshold_step_iters)
             for ends in (self.aqdl_confidence, self.aqml_confidence)
         ]
-        if has_event_storage():
-            # Detectron2's log prints losses, and what is named so.
-            named = {f"[metric]delta{number}": value for number, value in enumerate(delta, start=1)}
-            get_event_storage().put_scalars(**named, smoothing_hint=False)
-
         supervised = outputs.fused if self.deep_supervision else outputs.fused[-1:]
         class_logits = [self.mask_head.class_logits(layer) for layer in supervised]
         targets = [self._target(frame, outputs.padded_size) for clip in clips for frame in clip["instances"]]
         with torch.autocast(self.device.type, enabled=False):
-            return self.criterion(class_logits, supervised, outputs.projected, outputs.audio_queries, targets, *delta)
+            losses = self.criterion(class_logits, supervised, outputs.projected, outputs.audio_queries, targets, *delta)
+        if has_event_storage():
+            found = {"delta1": delta[0], "delta2": delta[1], **self.criterion.metrics}
+            # Detectron2's log prints losses, and what is named so.
+            named = {f"[metric]{name}": float(value) for name, value in found.items()}
+            get_event_storage().put_scalars(**named, smoothing_hint=False)
+        return losses
 
     def _target(self, instances: Instances, size: Size) -> tuple[Tensor, Tensor]:
         """A frame's objects: classes [n] and masks bool [n, *size], padded as the batch is."""

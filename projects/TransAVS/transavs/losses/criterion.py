@@ -7,7 +7,7 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 from .matcher import HungarianMatcher
-from .query_losses import audio_query_distance_loss, audio_query_mask_loss
+from .query_losses import audio_query_distance_loss, audio_query_mask_loss, pairs_below
 from .supervised_losses import dice_loss, mask_bce_loss, softmax_focal_loss
 
 
@@ -45,7 +45,7 @@ class Criterion(nn.Module):
             mask_weight (float): of a pixel-wise BCE that the paper does not have.
             focal_gamma (float): of the focal loss: 0 or at least 1.
             no_object_weight (float): of the no-object class in the focal loss.
-            aqdl_distance_threshold (float): d0 (eq. 10).
+            aqdl_distance_threshold (float): d0 (eq. 10), of projected queries of length 1: 1 is a cosine of 0.5.
         """
         super().__init__()
         if focal_gamma < 0 or 0 < focal_gamma < 1:  # the gradient of a query that is certain would be infinite
@@ -62,7 +62,9 @@ class Criterion(nn.Module):
         }
         self.focal_gamma = focal_gamma
         self.aqdl_distance_threshold = aqdl_distance_threshold
-        self.query_projection = nn.Linear(dim, dim, bias=False)  # h (eq. 10)
+        self.query_projection = nn.Linear(dim, dim, bias=False)  # h (eq. 10), before its result is normalised
+        # What the last forward pass found, for the log: see `forward`.
+        self.metrics: dict[str, Tensor] = {}
         self.per_class_weight: Tensor
         per_class = torch.ones(num_classes + 1)
         per_class[-1] = no_object_weight
@@ -90,14 +92,15 @@ class Criterion(nn.Module):
 
         Returns:
             dict[str, Tensor]: weighted scalars `loss_class`, `loss_dice`, `loss_aqdl`, `loss_aqml` and, if its weight
-            is not 0, `loss_mask`.
+            is not 0, `loss_mask`. `metrics` then holds scalars of the last layer: `s1` and `s2`, the mean size of S1 and
+            S2, and `aqdl_pairs`, the share of S1's pairs that lie below d0, 0 where S1 has no pair.
         """
         labels = [classes for classes, _ in targets]
         masks = [frame_masks.float() for _, frame_masks in targets]
         coarse_masks = [_resize(mask, projected.shape[-2:], mode="area") for mask in masks]
         num_objects = self._num_objects(labels, projected.device)
         projected = projected.float()
-        distant_queries = self.query_projection(audio_queries.to(self.query_projection.weight.dtype)).float()
+        distant_queries = self._h(audio_queries)
 
         totals: dict[str, Tensor] = {}
         for layer_logits, layer_fused in zip(class_logits, fused):
@@ -113,6 +116,11 @@ class Criterion(nn.Module):
                 weighted = self.weights[name] * loss
                 totals[name] = totals[name] + weighted if name in totals else weighted
         return totals
+
+    def _h(self, audio_queries: Tensor) -> Tensor:
+        """h(q), float32 [F, N, d] of length 1, so that d0 means the same angle whatever the queries' size."""
+        projected = self.query_projection(audio_queries.to(self.query_projection.weight.dtype))
+        return F.normalize(projected.float(), dim=-1)
 
     def _num_objects(self, labels: Sequence[Tensor], device: torch.device) -> Tensor:
         """Objects in this process's frames, averaged over the processes so that each object counts the same."""
@@ -162,11 +170,20 @@ class Criterion(nn.Module):
         aqml_confidence: float,
     ) -> dict[str, Tensor]:
         probability = class_logits.detach().softmax(-1)[..., :-1].amax(-1)  # F N, of sounding
-        distance, overlap = [], []
-        for frame, frame_probability in enumerate(probability):
-            set_1, set_2 = frame_probability > aqdl_confidence, frame_probability > aqml_confidence
-            distance.append(audio_query_distance_loss(distant_queries[frame, set_1], self.aqdl_distance_threshold))
+        sets_1, sets_2 = probability > aqdl_confidence, probability > aqml_confidence  # F N
+        distance, overlap, near = [], [], []
+        for frame, (set_1, set_2) in enumerate(zip(sets_1, sets_2)):
+            queries = distant_queries[frame, set_1]
+            distance.append(audio_query_distance_loss(queries, self.aqdl_distance_threshold))
+            near.append(pairs_below(queries, self.aqdl_distance_threshold))
             overlap.append(audio_query_mask_loss(self.mask_logits(fused[frame, set_2], projected[frame]).sigmoid()))
+        size_1, size_2 = sets_1.sum(1).float(), sets_2.sum(1).float()
+        pairs = (size_1 * (size_1 - 1) / 2).sum()
+        self.metrics = {
+            "s1": size_1.mean(),
+            "s2": size_2.mean(),
+            "aqdl_pairs": torch.stack(near).sum() / pairs.clamp(min=1),
+        }
         return {"loss_aqdl": torch.stack(distance).mean(), "loss_aqml": torch.stack(overlap).mean()}
 
 

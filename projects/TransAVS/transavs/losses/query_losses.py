@@ -7,7 +7,7 @@ members has no pair and costs exactly 0, still connected to its input, so that e
 import torch
 from torch import Tensor
 
-MIN_SQUARED_DISTANCE = 1e-2  # eq. 10 has a pole where two queries meet; this bounds a pair's penalty by 100
+MIN_SQUARED_DISTANCE = 1e-2  # eq. 10 has a pole where two queries meet: below this a straight line takes its place
 BINARY_THRESHOLD = 0.5  # Bin in eq. 12
 
 
@@ -16,10 +16,13 @@ def audio_query_distance_loss(
 ) -> Tensor:
     """AQDL: pushes apart the projected queries that come too close (eq. 9, 10).
 
+    A pair at the distance r costs 1 / r^2. Below the smallest distance r0 the cost goes on as the tangent there,
+    (3 - 2 r / r0) / r0^2: it ends at three times the bound, and two queries that meet are pushed as hard as at r0.
+
     Args:
         queries (Tensor): h(q_i) of the members of S1, [n, d].
         distance_threshold (float): d0; pairs at this squared distance or beyond cost nothing.
-        min_squared_distance (float): squared distances are clamped to it from below.
+        min_squared_distance (float): r0^2.
 
     Returns:
         Tensor: a scalar.
@@ -27,9 +30,34 @@ def audio_query_distance_loss(
     n = len(queries)
     if n < 2:
         return queries.sum() * 0
-    squared = torch.pdist(queries).square()  # of each pair i < j
-    penalty = 1 / squared.clamp(min=min_squared_distance)
-    return (penalty * (squared < distance_threshold)).sum() * (2 / (n * (n + 1)))
+    distance = torch.pdist(queries)  # of each pair i < j
+    # Equal queries have no direction in which they could part: each gets a tiny fixed one of its own.
+    distance = torch.where(distance > 0, distance, torch.pdist(queries + _tiny_offsets(queries)))
+    smallest = min_squared_distance**0.5
+    tangent = (3 - 2 * distance / smallest) / min_squared_distance
+    penalty = torch.where(distance < smallest, tangent, distance.clamp(min=smallest) ** -2)
+    return (penalty * (distance.square() < distance_threshold)).sum() * (2 / (n * (n + 1)))
+
+
+def _tiny_offsets(queries: Tensor) -> Tensor:
+    """Returns: [n, d], no two rows alike, just above the rounding error of `queries`."""
+    size = 8 * torch.finfo(queries.dtype).eps * (1 + queries.detach().abs().amax())
+    return size * torch.arange(queries.numel(), device=queries.device, dtype=queries.dtype).sin().view_as(queries)
+
+
+def pairs_below(queries: Tensor, distance_threshold: float) -> Tensor:
+    """The pairs that AQDL moves.
+
+    Args:
+        queries (Tensor): h(q_i) of the members of S1, [n, d].
+        distance_threshold (float): d0.
+
+    Returns:
+        Tensor: a scalar, how many pairs i < j are at a squared distance below d0.
+    """
+    if len(queries) < 2:  # of which torch.pdist has no gradient and some versions no result
+        return queries.new_zeros(())
+    return (torch.pdist(queries.detach()).square() < distance_threshold).sum()
 
 
 def audio_query_mask_loss(masks: Tensor) -> Tensor:
