@@ -140,6 +140,13 @@ def test_a_small_model_is_built_of_nothing_but_its_config(path):
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
 
 
+@pytest.mark.parametrize("key, value", [("PRETRAINED", "True"), ("WEIGHTS", "swin.pth")])
+def test_a_config_of_an_earlier_version_is_told_the_key_of_today(tmp_path, key, value):
+    (tmp_path / "old.yaml").write_text(f"MODEL:\n  TIMM:\n    {key}: {value}\n")
+    with pytest.raises(KeyError, match=f"MODEL.TIMM.{key} was renamed to MODEL.BACKBONE.WEIGHTS; .*PRETRAINED True is"):
+        load(tmp_path / "old.yaml")
+
+
 def test_resnets_start_from_what_torchvision_publishes():
     for depth in (50, 101):
         weights = getattr(torchvision.models, f"ResNet{depth}_Weights").IMAGENET1K_V1

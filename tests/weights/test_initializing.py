@@ -60,8 +60,9 @@ def by_pvts_authors(name):
 )
 def test_weights_are_read_in_every_form_they_come_in(name, form, make_timm, saved, initialize):
     state = make_timm(name, num_classes=7).state_dict()
-    given = {key: value for key, value in state.items() if key not in TimmBackbone(model_name=name).unused_names}
-    content = {"headless": given, "checkpoint": {"model": state, "epoch": 3}, "safetensors": state}[form]
+    unused = TimmBackbone(model_name=name).unused_names
+    headless = {key: value for key, value in state.items() if key not in unused}
+    content = {"headless": headless, "checkpoint": {"model": state, "epoch": 3}, "safetensors": state}[form]
     path = saved(content, "weights.safetensors" if form == "safetensors" else "weights.pth")
     assert_loaded(initialize("MODEL.BACKBONE.WEIGHTS", path, backbone=name).backbone, state)
 

@@ -20,6 +20,11 @@ def add_transavs_config(cfg: CfgNode) -> None:
     _add_input(cfg)
     _add_solver(cfg)
     _add_datasets_and_test(cfg)
+    # A config of an earlier version is refused with a word on what to write instead.
+    for old in ("MODEL.TIMM.WEIGHTS", "MODEL.TIMM.PRETRAINED"):
+        cfg.register_renamed_key(
+            old, "MODEL.BACKBONE.WEIGHTS", message='PRETRAINED True is "timm:" there, False is "".'
+        )
 
 
 def read_config(path: str | os.PathLike[str], overrides: Iterable[Any] = ()) -> CfgNode:

@@ -2,7 +2,7 @@
 
 import logging
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class AVSTrainer(DefaultTrainer):
     `model_best.pth`; DATASETS.TEST is for the end. With SOLVER.AMP.ENABLED it computes in SOLVER.AMP.PRECISION.
     """
 
-    def __init__(self, cfg):
+    def __init__(self, cfg: CfgNode) -> None:
         if cfg.SOLVER.AMP.PRECISION not in AMP_PRECISIONS:
             expected = ", ".join(AMP_PRECISIONS)
             raise ValueError(f"SOLVER.AMP.PRECISION is {cfg.SOLVER.AMP.PRECISION!r}, expected one of: {expected}")
@@ -50,7 +50,7 @@ class AVSTrainer(DefaultTrainer):
         if cfg.SOLVER.AMP.ENABLED:
             self._trainer.precision = AMP_PRECISIONS[cfg.SOLVER.AMP.PRECISION]
 
-    def resume_or_load(self, resume=True):
+    def resume_or_load(self, resume: bool = True) -> None:
         """DefaultTrainer's; backbones that no checkpoint fills start from their own published weights.
 
         It warns where a frozen audio backbone is left with random weights.
@@ -68,20 +68,20 @@ class AVSTrainer(DefaultTrainer):
             )
 
     @classmethod
-    def build_train_loader(cls, cfg):
+    def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict]]:
         # Not filtered by annotations: a clip in which nothing sounds teaches as much.
         clips = get_detection_dataset_dicts(_known(cfg.DATASETS.TRAIN, "DATASETS.TRAIN"), filter_empty=False)
         return build_detection_train_loader(cfg, dataset=clips, mapper=AVSDatasetMapper(cfg, is_train=True))
 
     @classmethod
-    def build_test_loader(cls, cfg, dataset_name):
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable[list[dict]]:
         clips = replace_audio(get_detection_dataset_dicts(dataset_name, filter_empty=False), cfg.TEST.AUDIO)
         return build_detection_test_loader(
             clips, mapper=AVSDatasetMapper(cfg, is_train=False), num_workers=cfg.DATALOADER.NUM_WORKERS
         )
 
     @classmethod
-    def build_evaluator(cls, cfg, dataset_name):
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> AVSEvaluator:
         return AVSEvaluator(
             dataset_name,
             output_dir=str(Path(cfg.OUTPUT_DIR) / "inference" / dataset_name),
@@ -91,7 +91,7 @@ class AVSTrainer(DefaultTrainer):
         )
 
     @classmethod
-    def build_optimizer(cls, cfg, model):
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         """AdamW; BACKBONE_MULTIPLIER on both backbones; no weight decay on norms, positions and level embeddings."""
         no_decay = {"weight_decay": cfg.SOLVER.WEIGHT_DECAY_EMBED}
         without_decay = ("query_positions", "level_embedding", "relative_position_bias_table")  # the last is Swin's
@@ -106,7 +106,7 @@ class AVSTrainer(DefaultTrainer):
         return optimizer_class(cfg)(parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True)
 
     @classmethod
-    def build_lr_scheduler(cls, cfg, optimizer):
+    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
         """Detectron2's by name; and "WarmupPolyLR", here so that a resumed run follows a changed MAX_ITER."""
         solver = cfg.SOLVER
         if solver.LR_SCHEDULER_NAME != "WarmupPolyLR":
@@ -131,7 +131,7 @@ class AVSTrainer(DefaultTrainer):
         _known(cfg.DATASETS.TEST, "DATASETS.TEST")
         return super().test(cfg, model, evaluators)
 
-    def build_hooks(self):
+    def build_hooks(self) -> list[hooks.HookBase]:
         """DefaultTrainer's, with DATASETS.VAL in place of DATASETS.TEST, and the best checkpoint kept."""
         default = super().build_hooks()
         kept = [hook for hook in default if not isinstance(hook, hooks.EvalHook)]
@@ -153,7 +153,7 @@ class AVSTrainer(DefaultTrainer):
         position = next((i for i, hook in enumerate(kept) if isinstance(hook, hooks.PeriodicWriter)), len(kept))
         return kept[:position] + evaluation + kept[position:]
 
-    def test_best(self):
+    def test_best(self) -> dict[str, Any]:
         """Scores DATASETS.TEST with the checkpoint that was best on DATASETS.VAL, or with the last one without it."""
         best = Path(self.cfg.OUTPUT_DIR) / f"{BEST_CHECKPOINT}.pth"
         if self.cfg.DATASETS.VAL and best.exists():
@@ -162,7 +162,7 @@ class AVSTrainer(DefaultTrainer):
         return self.test(self.cfg, self.model)
 
 
-def optimizer_class(cfg):
+def optimizer_class(cfg: CfgNode) -> Callable[..., torch.optim.Optimizer]:
     """AdamW, with the gradients clipped as SOLVER.CLIP_GRADIENTS says.
 
     CLIP_TYPE "full_model" clips the norm over all parameters, as Mask2Former does; Detectron2's own types, which clip
@@ -173,11 +173,11 @@ def optimizer_class(cfg):
         return maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
 
     class FullModelClippedAdamW(torch.optim.AdamW):
-        def __init__(self, *args, **kwargs):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self._step_supports_amp_scaling = False  # a GradScaler is to unscale before `step`, which clips
 
-        def step(self, closure=None):
+        def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
             parameters = [parameter for group in self.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, clip.CLIP_VALUE, clip.NORM_TYPE)
             return super().step(closure)
@@ -185,7 +185,7 @@ def optimizer_class(cfg):
     return FullModelClippedAdamW
 
 
-def check_datasets(cfg, keys=("TRAIN", "VAL", "TEST")):
+def check_datasets(cfg: CfgNode, keys: Sequence[str] = ("TRAIN", "VAL", "TEST")) -> None:
     """Reads every dataset that the config names, so that what is wrong with one shows before training starts.
 
     Raises:
@@ -199,7 +199,7 @@ def check_datasets(cfg, keys=("TRAIN", "VAL", "TEST")):
             DatasetCatalog.get(name)
 
 
-def _known(names, key):
+def _known(names: Sequence[str], key: str) -> list[str]:
     """`names`, once it is sure that the config's `key` names at least one dataset and registered ones only."""
     unknown = [name for name in names if name not in DatasetCatalog]
     if unknown or not names:

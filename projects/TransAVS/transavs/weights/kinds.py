@@ -255,8 +255,8 @@ def recognize(state_dict: StateDict, model: nn.Module, part: str | None = None) 
 
 def _kinds_without_signs(model: nn.Module) -> list[tuple[Source, nn.Module]]:
     """The kinds that the model's own parts make, each with the module that has such names."""
-    backbone, audio = model.backbone, model.audio_backbone
-    kinds = [(OWN_BACKBONE, backbone), (OWN_AUDIO_BACKBONE, audio)]
+    backbone, audio = model.get_submodule("backbone"), model.get_submodule("audio_backbone")
+    kinds: list[tuple[Source, nn.Module]] = [(OWN_BACKBONE, backbone), (OWN_AUDIO_BACKBONE, audio)]
     if isinstance(backbone, TimmBackbone):
         kinds.insert(0, (OTHER_TIMM_MODEL, backbone.model))
     if isinstance(audio, TimmAudioBackbone):

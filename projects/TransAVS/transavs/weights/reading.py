@@ -127,9 +127,9 @@ def _scalar(dtype: np.dtype, data: str | bytes) -> np.generic:
     return np.frombuffer(data.encode("latin1") if isinstance(data, str) else data, dtype, count=1)[0]
 
 
-def _dtype(name: object, *align_and_copy: bool) -> np.dtype:
+def _dtype(name: object, align: bool = False, copy: bool = False) -> np.dtype:
     """In place of `numpy.dtype`: of numbers alone."""
-    dtype = np.dtype(name, *align_and_copy) if isinstance(name, str) else None
+    dtype = np.dtype(name, align, copy) if isinstance(name, str) else None
     if dtype is None or dtype.kind not in NUMBERS:
         raise UnsafePickleError(f"an array of {name!r}, expected numbers")
     return dtype

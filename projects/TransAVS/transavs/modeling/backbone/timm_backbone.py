@@ -1,7 +1,7 @@
 """Any timm model that has features at strides 4, 8, 16 and 32 as visual backbone."""
 
 import difflib
-from typing import Any
+from typing import Any, cast
 
 import timm
 from detectron2.config import CfgNode, configurable
@@ -128,13 +128,16 @@ class _WindowsOfAnySize:
     timm pads after: its mask then misses the seam, and the map's opposite edges see each other.
     """
 
+    window_size: tuple[int, int]
+    target_shift_size: tuple[int, int]
+
     def _attn(self, x: Tensor) -> Tensor:
         height, width = x.shape[1:3]  # F h w C
         x = F.pad(x, (0, 0, 0, -width % self.window_size[1], 0, -height % self.window_size[0]))
         if any(self.target_shift_size):
             sides = zip(x.shape[1:3], self.window_size)
             self.shift_size = tuple(window // 2 if side > window else 0 for side, window in sides)
-        return super()._attn(x)[:, :height, :width]
+        return super()._attn(x)[:, :height, :width]  # type: ignore[misc]  # of the block beside it
 
 
 class AnySizeSwinBlock(_WindowsOfAnySize, SwinTransformerBlock):
@@ -157,7 +160,7 @@ def _check_name(name: str) -> None:
 
 def _feature_indices(model: nn.Module, name: str) -> list[int]:
     """Which of the model's features is the last of each stride."""
-    last = {feature["reduction"]: index for index, feature in enumerate(model.feature_info)}
+    last = {feature["reduction"]: index for index, feature in enumerate(cast(Any, model.feature_info))}
     if not set(STRIDES.values()) <= set(last):
         raise ValueError(f"MODEL.TIMM.NAME is {name!r}, with features at strides {sorted(last)}; expected 4, 8, 16, 32")
     return [last[stride] for stride in STRIDES.values()]
