@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Of resized masks, 16 MiB of float32, which glibc keeps from one block to the next; a larger mask is a block of its own.
+# Of resized masks: 16 MiB of float32, which glibc keeps from one block to the next. A larger mask is a block alone.
 ELEMENTS_AT_ONCE = 1 << 22
 
 Size = tuple[int, int]  # height and width, in pixels
@@ -45,8 +45,8 @@ class PixelAssignment(NamedTuple):
 def sounding_map(class_logits: Tensor, mask_logits: Tensor, sizes: FrameSizes | None = None) -> Tensor:
     """The soft map of a frame: each pixel's winning product p_i(c_i) m_i, in the channel of its class (eq. 14, 15).
 
-    A pixel is high only where both factors are. It is 0 in every channel where no query sounds. The same steps are taken
-    for any input, so that they can be traced.
+    A pixel is high only where both factors are. It is 0 in every channel where no query sounds. The same steps are
+    taken for any input, so that they can be traced.
 
     Args:
         class_logits (Tensor): [..., N, K], the last class being no object.
@@ -153,7 +153,7 @@ def resize(mask_logits: Tensor, sizes: FrameSizes) -> Tensor:
 
 
 def _in_channels(product: Tensor, owner: Tensor, classes: Tensor, num_classes: int) -> Tensor:
-    """[..., H, W] -> [..., num_classes, H, W]: each pixel's product in the channel of its owner's class, 0 in others."""
+    """[..., H, W] -> [..., num_classes, H, W]: each pixel's product in the channel of its owner's class, else 0."""
     if classes.shape[-1] == 0:
         return product.new_zeros(*product.shape[:-2], num_classes, *product.shape[-2:])
     class_of_pixel = classes.gather(-1, owner.flatten(-2)).view_as(owner)

@@ -1,19 +1,17 @@
 """The meta-architecture: the paper's Fig. 2, top to bottom."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from detectron2.config import configurable
-from detectron2.modeling import META_ARCH_REGISTRY, build_backbone, build_sem_seg_head
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone, build_sem_seg_head
 from detectron2.structures import Instances
 from detectron2.utils.events import get_event_storage, has_event_storage
-from detectron2.utils.logger import log_first_n
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .data.audio import EXAMPLE_SHAPE, SILENCE
+from .data.model_input import ModelInput, complete_input
 from .inference import FrameSizes, Size, segment_frame
 from .losses import Criterion, HungarianMatcher, confidence_threshold
 from .modeling.activation_checkpointing import checkpoint_blocks
@@ -50,22 +48,22 @@ class TransAVS(nn.Module):
     def __init__(
         self,
         *,
-        backbone,
-        pixel_decoder,
-        audio_backbone,
-        audio_query_encoder,
-        decoder,
-        mask_head,
-        criterion,
-        num_frames,
-        pixel_mean,
-        pixel_std,
-        deep_supervision,
-        aqdl_confidence,
-        aqml_confidence,
-        threshold_step_iters,
-        mask_threshold,
-        gradient_checkpointing=False,
+        backbone: Backbone,
+        pixel_decoder: nn.Module,
+        audio_backbone: nn.Module,
+        audio_query_encoder: nn.Module,
+        decoder: nn.Module,
+        mask_head: MaskHead,
+        criterion: Criterion,
+        num_frames: int,
+        pixel_mean: Sequence[float],
+        pixel_std: Sequence[float],
+        deep_supervision: bool,
+        aqdl_confidence: tuple[float, float],
+        aqml_confidence: tuple[float, float],
+        threshold_step_iters: int,
+        mask_threshold: float,
+        gradient_checkpointing: bool = False,
     ):
         """
         Args:
@@ -93,6 +91,8 @@ class TransAVS(nn.Module):
         self.mask_head = mask_head
         self.criterion = criterion
         self.num_frames = num_frames
+        self.pixel_mean: Tensor
+        self.pixel_std: Tensor
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
         self.deep_supervision = deep_supervision
@@ -105,7 +105,7 @@ class TransAVS(nn.Module):
             checkpoint_blocks(self)
 
     @classmethod
-    def from_config(cls, cfg):
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         backbone = build_backbone(cfg)
         pixel_decoder = build_sem_seg_head(cfg, backbone.output_shape())
         audio_backbone = build_audio_backbone(cfg)
@@ -145,10 +145,10 @@ class TransAVS(nn.Module):
         }
 
     @property
-    def device(self):
+    def device(self) -> torch.device:
         return self.pixel_mean.device
 
-    def forward(self, batched_inputs):
+    def forward(self, batched_inputs: list[ModelInput]) -> dict[str, Tensor] | list[dict[str, Any]]:
         """
         Args:
             batched_inputs (list[dict]): one a clip: `images` uint8 [F, 3, H, W]; `audio_log_mel` [T, 1, 96, 64] or
@@ -161,7 +161,7 @@ class TransAVS(nn.Module):
             [F, NUM_CLASSES, height, width], probabilities; `instances`: F `Instances` with `pred_masks`, `scores`,
             `pred_classes`, `query_index`. For a single `image` without the leading F.
         """
-        clips = [self._as_clip(clip) for clip in batched_inputs]
+        clips = [complete_input(clip, self.num_frames) for clip in batched_inputs]
         images = [clip["images"].to(self.device) for clip in clips]
         audio_features = self._audio_features(clips)  # F_a: B T C
         outputs = self.fuse(images, audio_features, *self._frame_positions(clips))
@@ -183,7 +183,7 @@ class TransAVS(nn.Module):
         Returns:
             FusedQueries
         """
-        padded_size = self.padded_size([tuple(clip.shape[-2:]) for clip in images])
+        padded_size = self.padded_size([(clip.shape[-2], clip.shape[-1]) for clip in images])
         frames = torch.cat([self._normalize(clip, padded_size) for clip in images])  # F 3 H W
         levels, mask_features = self.pixel_decoder(self.backbone(frames))  # f1, f2, f3 and f4
         audio_queries = self.audio_query_encoder(audio_features, clip_of_frame, second_of_frame)  # A_q: F N d
@@ -205,44 +205,13 @@ class TransAVS(nn.Module):
         frames = (images - self.pixel_mean) / self.pixel_std
         return F.pad(frames, (0, padded_size[1] - width, 0, padded_size[0] - height))
 
-    def _as_clip(self, given):
-        """`given` with `images`, `frame_indices` and a sound, whatever it came with; its errors name the key."""
-        clip = dict(given)
-        if "image" in given:
-            clip["images"] = given["image"][None]
-        images = clip.get("images")
-        if images is None or images.dim() != 4 or images.shape[1] != 3:
-            found = "nothing" if images is None else f"shape {tuple(images.shape)}"
-            raise ValueError(f"a model input needs `images` [F, 3, H, W] or `image` [3, H, W], found {found}")
-        clip.setdefault("frame_indices", torch.arange(len(images)))
-        clip.setdefault("height", images.shape[2])
-        clip.setdefault("width", images.shape[3])
-        indices = clip["frame_indices"]
-        if len(indices) != len(images) or indices.min() < 0 or indices.max() >= self.num_frames:
-            raise ValueError(
-                f"`frame_indices` must give a second from 0 to {self.num_frames - 1} for each of the {len(images)} "
-                f"images, found {indices.tolist()}"
-            )
-        if "audio_embedding" not in clip:
-            self._check_log_mel(clip)
-        return clip
-
-    def _check_log_mel(self, clip):
-        expected = (self.num_frames, *EXAMPLE_SHAPE)
-        if "audio_log_mel" not in clip:
-            log_first_n(logging.WARNING, "An input has no sound: it is taken as silence.", n=1, key="message")
-            clip["audio_log_mel"] = torch.full(expected, SILENCE)
-        found = tuple(clip["audio_log_mel"].shape)
-        if found != expected:
-            raise ValueError(f"`audio_log_mel` must have the shape {list(expected)}, found {list(found)}")
-
-    def _frame_positions(self, clips):
+    def _frame_positions(self, clips: list[ModelInput]) -> tuple[Tensor, Tensor]:
         """Which clip each frame belongs to, and which second of it the frame shows: int64 [F] each."""
         counts = torch.tensor([len(clip["images"]) for clip in clips])
         clip_of_frame = torch.arange(len(clips)).repeat_interleave(counts)
         return clip_of_frame.to(self.device), torch.cat([clip["frame_indices"] for clip in clips]).to(self.device)
 
-    def _audio_features(self, clips):
+    def _audio_features(self, clips: list[ModelInput]) -> Tensor:
         """F_a, [B, T, C]: of an embedding as it is, of log-mel through the audio backbone, all clips at once."""
         spectrograms = [clip["audio_log_mel"] for clip in clips if "audio_embedding" not in clip]
         if spectrograms:
@@ -252,11 +221,11 @@ class TransAVS(nn.Module):
             [clip["audio_embedding"].to(self.device) if "audio_embedding" in clip else next(computed) for clip in clips]
         )
 
-    def _losses(self, outputs: FusedQueries, clips: list[dict[str, Any]]) -> dict[str, Tensor]:
+    def _losses(self, outputs: FusedQueries, clips: list[ModelInput]) -> dict[str, Tensor]:
         iteration = get_event_storage().iter if has_event_storage() else 0
         delta = [
-            confidence_threshold(iteration, *ends, self.threshold_step_iters)
-            for ends in (self.aqdl_confidence, self.aqml_confidence)
+            confidence_threshold(iteration, start, end, self.threshold_step_iters)
+            for start, end in (self.aqdl_confidence, self.aqml_confidence)
         ]
         supervised = outputs.fused if self.deep_supervision else outputs.fused[-1:]
         class_logits = [self.mask_head.class_logits(layer) for layer in supervised]
@@ -278,24 +247,16 @@ class TransAVS(nn.Module):
         return instances.gt_classes.to(self.device), masks
 
     def _results(
-        self, outputs: FusedQueries, clips: list[dict[str, Any]], batched_inputs: list[dict[str, Any]]
+        self, outputs: FusedQueries, clips: list[ModelInput], batched_inputs: list[ModelInput]
     ) -> list[dict[str, Any]]:
-        fused, projected = outputs.fused[-1], outputs.projected
-        class_logits = self.mask_head.class_logits(fused)
-        results, number = [], 0
+        fused = outputs.fused[-1]
+        frames = zip(self.mask_head.class_logits(fused), fused, outputs.projected)
+        results = []
         for clip, given in zip(clips, batched_inputs):
-            sizes = FrameSizes(outputs.padded_size, tuple(clip["images"].shape[-2:]), (clip["height"], clip["width"]))
-            maps, instances = [], []
-            for frame in range(number, number + len(clip["images"])):
-                soft_map, fields = segment_frame(
-                    class_logits[frame],
-                    lambda queries: mask_logits(fused[frame, queries], projected[frame]),
-                    sizes,
-                    self.mask_threshold,
-                )
-                maps.append(soft_map)
-                instances.append(Instances(sizes.output, **fields))
-            number += len(clip["images"])
+            height, width = clip["images"].shape[-2:]
+            sizes = FrameSizes(outputs.padded_size, (height, width), (clip["height"], clip["width"]))
+            found = [self._segment(*next(frames), sizes) for _ in clip["images"]]
+            maps, instances = [soft_map for soft_map, _ in found], [of_frame for _, of_frame in found]
             single = "image" in given
             results.append(
                 {
@@ -304,3 +265,12 @@ class TransAVS(nn.Module):
                 }
             )
         return results
+
+    def _segment(
+        self, class_logits: Tensor, fused: Tensor, projected: Tensor, sizes: FrameSizes
+    ) -> tuple[Tensor, Instances]:
+        """One frame, from [N, K], [N, d] and [d, h, w]: its soft map and the queries that own its pixels."""
+        soft_map, fields = segment_frame(
+            class_logits, lambda queries: mask_logits(fused[queries], projected), sizes, self.mask_threshold
+        )
+        return soft_map, Instances(sizes.output, **fields)

@@ -3,23 +3,31 @@
 import itertools
 import logging
 import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.data.transforms import AugInput, AugmentationList, ResizeShortestEdge
 from detectron2.modeling import build_model
 from detectron2.structures import Instances
 from detectron2.utils.logger import log_first_n
+from torch import Tensor
 
-from ..data.audio import SAMPLE_RATE, log_mel_examples, silent_examples
+from ..data.audio import log_mel_examples, silent_examples
 from ..video import VideoReader, exact_rate
 from ..weights.checkpointer import AVSCheckpointer
 from .tracking import ObjectTracker
+from .windows import SlidingSound, Windows
 
 logger = logging.getLogger(__name__)
-BLENDINGS = ("average", "triangle")
+Frame = tuple[Fraction, np.ndarray]  # seconds, where in the video it stands, and uint8 [H, W, 3]
+Rate = float | Fraction | Literal["source"]  # frames a second
+
 PIXELS_AT_ONCE = 5 * 1920 * 1080  # of the frames that are segmented together: their results are of their own size
 
 
@@ -32,13 +40,13 @@ class FrameResult:
         frame (ndarray): uint8 [H, W, 3], RGB.
         sem_seg (Tensor): float32 [NUM_CLASSES, H, W], probabilities, on the CPU.
         instances (Instances): `pred_masks`, `scores`, `pred_classes`, `query_index`, `object_number`, on the CPU; an
-            object keeps its number from frame to frame. Where windows overlap, they are of the window in whose middle the
-            frame is the most, as the queries of two do not correspond.
+            object keeps its number from frame to frame. Where windows overlap, they are of the window in whose middle
+            the frame is the most, as the queries of two do not correspond.
     """
 
     time: float
     frame: np.ndarray
-    sem_seg: torch.Tensor
+    sem_seg: Tensor
     instances: Instances
 
 
@@ -55,7 +63,7 @@ class AVSPredictor:
         ...     sounding = result.sem_seg[0] > cfg.TEST.MASK_THRESHOLD  # H W, at result.time
     """
 
-    def __init__(self, cfg):
+    def __init__(self, cfg: CfgNode):
         self.cfg = cfg.clone()
         self.model = build_model(self.cfg).eval()
         AVSCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
@@ -63,7 +71,13 @@ class AVSPredictor:
             self.metadata = MetadataCatalog.get(cfg.DATASETS.TEST[0])
         self.resize = ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
 
-    def __call__(self, video, waveform=None, sample_rate=None, fps=1):
+    def __call__(
+        self,
+        video: str | os.PathLike[str] | Sequence[np.ndarray],
+        waveform: np.ndarray | None = None,
+        sample_rate: int | None = None,
+        fps: Rate = 1,
+    ) -> dict[str, Any]:
         """The whole video at once.
 
         Args:
@@ -79,20 +93,23 @@ class AVSPredictor:
 
         Raises:
             VideoError: of a file that cannot be read.
-            ValueError: frames of different sizes or none, or a sound without a sample rate.
+            ValueError: frames of different sizes or none, a sound without a sample rate, or arguments that do not go
+                together.
         """
         if isinstance(video, (str, os.PathLike)):
             if waveform is not None:
                 raise ValueError("a waveform goes with frames; a video file brings its own sound")
             results = self.stream(video, fps)
         else:
+            if fps == "source":
+                raise ValueError('fps="source" goes with a video file; of given frames it must be a number')
             results = self._segment_arrays(video, waveform, sample_rate, exact_rate(fps))
         # The frames themselves are not kept.
         parts = [(result.sem_seg, result.instances, result.time) for result in results]
         sem_seg, instances, times = zip(*parts)
         return {"sem_seg": torch.stack(sem_seg), "instances": list(instances), "times": list(times)}
 
-    def stream(self, video, fps=1):
+    def stream(self, video: str | os.PathLike[str] | VideoReader, fps: Rate = 1) -> Iterator[FrameResult]:
         """One frame's result after the other; memory does not grow with the video's length.
 
         Args:
@@ -109,11 +126,13 @@ class AVSPredictor:
         windows = self._windows(reader.num_seconds(fps))  # checks fps too
         if not reader.has_audio:
             logger.warning("%s: has no sound: it is taken as silence.", reader.path)
-        sound = _SlidingSound(reader.audio_blocks(), reader.audio_rate)
+        sound = SlidingSound(reader.audio_blocks(), reader.audio_rate)
         return self._segment(reader.sample(fps), sound, windows)
 
-    def _segment_arrays(self, frames, waveform, sample_rate, fps):
-        frames = [np.asarray(frame) for frame in frames]
+    def _segment_arrays(
+        self, video: Sequence[np.ndarray], waveform: np.ndarray | None, sample_rate: int | None, fps: Fraction
+    ) -> Iterator[FrameResult]:
+        frames = [np.asarray(frame) for frame in video]
         shapes = {frame.shape for frame in frames}
         if not frames or len(shapes) != 1 or frames[0].shape[2:] != (3,):
             raise ValueError(f"expected 1 or more frames, all [H, W, 3], found {len(frames)} of {sorted(shapes)}")
@@ -123,55 +142,58 @@ class AVSPredictor:
             log_first_n(logging.WARNING, "An input has no sound: it is taken as silence.", n=1, key="message")
         elif np.ndim(waveform) != 1:
             raise ValueError(f"waveform must be mono, [samples], found {list(np.shape(waveform))}")
-        sound = _SlidingSound(iter([] if waveform is None else [np.asarray(waveform)]), sample_rate)
+        sound = SlidingSound(iter([] if waveform is None else [np.asarray(waveform)]), sample_rate)
         timed = [(number / fps, frame) for number, frame in enumerate(frames)]
         return self._segment(timed, sound, self._windows(int(timed[-1][0]) + 1))
 
-    def _windows(self, num_seconds):
+    def _windows(self, num_seconds: int) -> Windows:
         keys = self.cfg.TEST
-        return _Windows(num_seconds, self.cfg.MODEL.TRANSAVS.NUM_FRAMES, keys.WINDOW_OVERLAP, keys.WINDOW_BLENDING)
+        return Windows(num_seconds, self.cfg.MODEL.TRANSAVS.NUM_FRAMES, keys.WINDOW_OVERLAP, keys.WINDOW_BLENDING)
 
-    def _segment(self, timed_frames, sound, windows):
+    def _segment(self, timed_frames: Iterable[Frame], sound: SlidingSound, windows: Windows) -> Iterator[FrameResult]:
         """
         Args:
             timed_frames (iterable[tuple[Fraction, ndarray]]): seconds, never decreasing, and uint8 [H, W, 3].
-            sound (_SlidingSound)
-            windows (_Windows)
+            sound (SlidingSound)
+            windows (Windows)
 
         Yields:
             FrameResult
         """
         tracker = ObjectTracker()
-        features = {}  # of the windows under way, by their first second
+        features: dict[int, Tensor] = {}  # of the windows under way, by their first second
         for chunk in _chunks(timed_frames, windows.length):
             seconds = [int(time) for time, _ in chunk]
             features = {start: known for start, known in features.items() if start + windows.length > seconds[0]}
-            for start in sorted(set().union(*map(windows.starts_of, seconds)) - set(features)):
+            for start in sorted({start for second in seconds for start in windows.starts_of(second)} - set(features)):
                 features[start] = self._audio_features(sound.cut(start, start + windows.length))
             for result in self._segment_chunk(chunk, seconds, features, windows):
                 result.instances.object_number = tracker.update(result.time, result.instances.pred_masks)
                 yield result
 
     @torch.no_grad()
-    def _audio_features(self, waveform_and_rate):
+    def _audio_features(self, waveform_and_rate: tuple[np.ndarray | None, int | None]) -> Tensor:
         """F_a of a window, [T, C]: computed once, however many frames are seen with it."""
         waveform, rate = waveform_and_rate
         length = self.cfg.MODEL.TRANSAVS.NUM_FRAMES
-        if waveform is None:
+        if waveform is None or rate is None:
             log_mel = silent_examples(length)
         else:
-            waveform = torch.as_tensor(waveform, dtype=torch.float32)
-            log_mel = log_mel_examples(waveform, rate, length, resampler=self.cfg.INPUT.AUDIO.RESAMPLER)
+            samples = torch.as_tensor(waveform, dtype=torch.float32)
+            log_mel = log_mel_examples(samples, rate, length, resampler=self.cfg.INPUT.AUDIO.RESAMPLER)
         return self.model.audio_backbone(log_mel.to(self.model.device))
 
     @torch.no_grad()
-    def _segment_chunk(self, chunk, seconds, features, windows):
-        """Returns: list[FrameResult], of a few frames in all the windows that they lie in."""
+    def _segment_chunk(
+        self, chunk: list[Frame], seconds: list[int], features: dict[int, Tensor], windows: Windows
+    ) -> list[FrameResult]:
+        """A few frames in all the windows that they lie in; `features` are the windows' by their first second."""
         frames = [frame for _, frame in chunk]
         images = [self._image(frame) for frame in frames]
         height, width = frames[0].shape[:2]
-        maps, weights, instances = [0.0] * len(chunk), [0.0] * len(chunk), [None] * len(chunk)
-        heaviest = [0.0] * len(chunk)
+        maps: dict[int, Tensor] = {}  # of each frame, by its number
+        instances: list[Instances | None] = [None] * len(chunk)
+        weights, heaviest = [0] * len(chunk), [0] * len(chunk)
         for start in sorted(features):
             inside = [number for number, second in enumerate(seconds) if start in windows.starts_of(second)]
             if not inside:
@@ -189,7 +211,7 @@ class AVSPredictor:
             )[0]
             for number, soft_map, found in zip(inside, output["sem_seg"].cpu(), output["instances"]):
                 weight = windows.weight(seconds[number] - start)
-                maps[number] = maps[number] + weight * soft_map
+                maps[number] = maps[number] + weight * soft_map if number in maps else weight * soft_map
                 weights[number] += weight
                 nearness = windows.nearness(seconds[number] - start)
                 if nearness > heaviest[number]:
@@ -199,86 +221,16 @@ class AVSPredictor:
             for number, (time, frame) in enumerate(chunk)
         ]
 
-    def _image(self, frame):
+    def _image(self, frame: np.ndarray) -> Tensor:
         image = AugInput(frame if self.cfg.INPUT.FORMAT == "RGB" else frame[:, :, ::-1])
         AugmentationList([self.resize])(image)
         return torch.as_tensor(np.ascontiguousarray(image.image.transpose(2, 0, 1)))
 
 
-def _chunks(timed_frames, length):
+def _chunks(timed_frames: Iterable[Frame], length: int) -> Iterator[list[Frame]]:
     """Yields lists of `length` frames with their times; of fewer where they are large, but of one at least."""
-    timed_frames = iter(timed_frames)
-    for first in timed_frames:
+    remaining = iter(timed_frames)
+    for first in remaining:
         height, width = first[1].shape[:2]
         at_once = min(length, max(1, PIXELS_AT_ONCE // (height * width)))
-        yield [first, *itertools.islice(timed_frames, at_once - 1)]
-
-
-class _Windows:
-    """Which windows see a second, and how much each counts. Windows start every `length - overlap` seconds from 0 on,
-    as many as are needed to cover the video.
-
-    Args:
-        num_seconds (int): of the video.
-        length (int): T, seconds of a window.
-        overlap (int): seconds that a window shares with the next.
-        blending (str): of BLENDINGS; "triangle" weighs a second by how near it is to the window's middle.
-    """
-
-    def __init__(self, num_seconds, length, overlap, blending):
-        if not 0 <= overlap < length:
-            raise ValueError(f"TEST.WINDOW_OVERLAP is {overlap}, expected whole seconds from 0 to {length - 1}")
-        if blending not in BLENDINGS:
-            raise ValueError(f"TEST.WINDOW_BLENDING is {blending!r}, expected one of {', '.join(BLENDINGS)}")
-        self.num_seconds, self.length, self.step, self.blending = num_seconds, length, length - overlap, blending
-
-    def starts_of(self, second):
-        """Returns: list[int], the first seconds of the windows that see this second."""
-        # More frames than the file's packets told of: more windows.
-        num_seconds = max(self.num_seconds, second + 1)
-        first = max(0, -(-(second - self.length + 1) // self.step) * self.step)
-        return [
-            start
-            for start in range(first, second + 1, self.step)
-            if start == 0 or start - self.step + self.length < num_seconds  # the window before does not reach the end
-        ]
-
-    def nearness(self, offset):
-        """To the window's middle, of its second `offset`: 1 at both ends, one more each second inwards."""
-        return min(offset + 1, self.length - offset)
-
-    def weight(self, offset):
-        return self.nearness(offset) if self.blending == "triangle" else 1
-
-
-class _SlidingSound:
-    """A sound that is read as far as is asked for, and forgotten up to there.
-
-    Args:
-        blocks (iterator[ndarray]): float [n], one after the other.
-        rate (int): samples a second.
-    """
-
-    def __init__(self, blocks, rate):
-        self._blocks, self._rate = blocks, rate
-        self._kept, self._first = [], 0  # blocks, and the number of their first sample
-
-    def cut(self, start, stop):
-        """From one second to another; what came before `start` is forgotten.
-
-        Returns:
-            (float [samples], rate): shorter where the sound ends; (None, rate) where nothing is left of it.
-        """
-        if self._rate is None:
-            return None, None
-        begin, end = round(start * self._rate), round(stop * self._rate)
-        held = sum(map(len, self._kept))
-        while self._first + held < end and (block := next(self._blocks, None)) is not None:
-            self._kept.append(block)
-            held += len(block)
-            while self._first + len(self._kept[0]) <= begin and len(self._kept) > 1:
-                dropped = len(self._kept.pop(0))
-                self._first, held = self._first + dropped, held - dropped
-        samples = np.concatenate(self._kept)[max(0, begin - self._first) : end - self._first] if self._kept else ()
-        # A rest too short to make a sample at the rate that the model hears is silence.
-        return (samples if len(samples) * SAMPLE_RATE >= self._rate and len(samples) else None), self._rate
+        yield [first, *itertools.islice(remaining, at_once - 1)]

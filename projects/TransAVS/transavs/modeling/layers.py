@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -14,12 +14,12 @@ class AttentionLayer(nn.Module):
     values, as in DETR and Mask2Former.
     """
 
-    def __init__(self, dim, num_heads, dropout=0.0):
+    def __init__(self, dim: int, num_heads: int, dropout: float = 0.0):
         super().__init__()
         self.attention = nn.MultiheadAttention(dim, num_heads, dropout=dropout, batch_first=True)
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, queries, memory, query_positions, memory_positions):
+    def forward(self, queries: Tensor, memory: Tensor, query_positions: Tensor, memory_positions: Tensor) -> Tensor:
         """
         Args:
             queries (Tensor): [B, N, d].
@@ -30,33 +30,35 @@ class AttentionLayer(nn.Module):
         Returns:
             Tensor: [B, N, d].
         """
-        # With the weights of nn.MultiheadAttention, whose own forward turns batch and sequence round: copies at each step.
+        # With the weights of nn.MultiheadAttention, whose own forward swaps batch and sequence: copies at each step.
         inputs = queries + query_positions, memory + memory_positions, memory
         weights, biases = self.attention.in_proj_weight.chunk(3), self.attention.in_proj_bias.chunk(3)
-        by_head = [
+        query, key, value = (
             F.linear(tensor, weight, bias).unflatten(-1, (self.attention.num_heads, -1)).transpose(1, 2)
             for tensor, weight, bias in zip(inputs, weights, biases)
-        ]  # B heads N d/heads
+        )  # B heads N d/heads
         dropout = self.attention.dropout if self.training else 0.0
-        attended = F.scaled_dot_product_attention(*by_head, dropout_p=dropout).transpose(1, 2).flatten(2)
+        attended = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout).transpose(1, 2).flatten(2)
         return self.norm(queries + self.attention.out_proj(attended))
 
 
 class FeedForwardLayer(nn.Module):
     """Two linear maps with a residual and a norm: [..., d] -> [..., d]."""
 
-    def __init__(self, dim, hidden_dim, dropout=0.0):
+    def __init__(self, dim: int, hidden_dim: int, dropout: float = 0.0):
         super().__init__()
         self.map = nn.Sequential(
             nn.Linear(dim, hidden_dim), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(hidden_dim, dim)
         )
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, queries):
+    def forward(self, queries: Tensor) -> Tensor:
         return self.norm(queries + self.map(queries))
 
 
-def sine_positions(height, width, dim, device=None, temperature=10000.0):
+def sine_positions(
+    height: int, width: int, dim: int, device: torch.device | None = None, temperature: float = 10000.0
+) -> Tensor:
     """Fixed positions of a grid's cells: sines and cosines of y in the first half of d, of x in the second (DETR).
 
     Coordinates run from 0 to 2 pi over the grid, whatever its size.

@@ -2,7 +2,7 @@
 
 import math
 
-from torch import nn
+from torch import Tensor, nn
 
 PRIOR_PROBABILITY = 0.01  # of a class before training, as in the focal loss's paper: most queries find no object
 
@@ -10,7 +10,7 @@ PRIOR_PROBABILITY = 0.01  # of a class before training, as in the focal loss's p
 class MaskHead(nn.Module):
     """g, the classifier, and W2, the 1x1 convolution on f4. Sigmoid and softmax are left to losses and inference."""
 
-    def __init__(self, dim, visual_dim, num_classes):
+    def __init__(self, dim: int, visual_dim: int, num_classes: int):
         """
         Args:
             dim (int): d, width of the queries.
@@ -26,18 +26,18 @@ class MaskHead(nn.Module):
         )
         # A query's entries are of size 1 and there are d of them: this keeps first mask logits of size 1 as well.
         nn.init.normal_(self.mask_projection.weight, std=1 / math.sqrt(dim * visual_dim))
-        nn.init.zeros_(self.mask_projection.bias)
+        nn.init.zeros_(self.mask_projection.get_parameter("bias"))
 
-    def class_logits(self, fused):
+    def class_logits(self, fused: Tensor) -> Tensor:
         """F_av [..., N, d] -> [..., N, num_classes + 1]."""
         return self.classifier(fused)
 
-    def project(self, mask_features):
+    def project(self, mask_features: Tensor) -> Tensor:
         """f4 [F, visual_dim, h, w] -> W2 f4 [F, d, h, w]."""
         return self.mask_projection(mask_features)
 
 
-def mask_logits(fused, projected):
+def mask_logits(fused: Tensor, projected: Tensor) -> Tensor:
     """F_av W2 f4 (eq. 7, before the sigmoid).
 
     Args:

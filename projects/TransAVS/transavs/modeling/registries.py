@@ -1,5 +1,8 @@
 """The registries of TransAVS's own parts, and the one way to build from them."""
 
+from collections.abc import Callable
+from typing import Any
+
 from detectron2.utils.registry import Registry
 
 AUDIO_QUERY_ENCODER_REGISTRY = Registry("AUDIO_QUERY_ENCODER")
@@ -9,7 +12,7 @@ AUDIO_VISUAL_DECODER_REGISTRY = Registry("AUDIO_VISUAL_DECODER")
 AUDIO_VISUAL_DECODER_REGISTRY.__doc__ = "Modules that fuse audio queries with visual features (eq. 4-6)."
 
 
-def registered(registry, name, key):
+def registered(registry: Registry, name: str, key: str) -> Callable[..., Any]:
     """Returns the part that is registered as `name`.
 
     Args:

@@ -60,19 +60,18 @@ def record_attention(model: nn.Module) -> Iterator[AttentionRecord]:
     Raises:
         ValueError: the model's decoder has no `DecoderLayer`.
     """
-    cross_attentions = [
-        module.cross_attention for module in model.decoder.modules() if isinstance(module, DecoderLayer)
-    ]
+    decoder = model.get_submodule("decoder")
+    cross_attentions = [module.cross_attention for module in decoder.modules() if isinstance(module, DecoderLayer)]
     if not cross_attentions:
-        raise ValueError(f"{type(model.decoder).__name__} has no DecoderLayer, whose cross-attention could be recorded")
+        raise ValueError(f"{type(decoder).__name__} has no DecoderLayer, whose cross-attention could be recorded")
     record = AttentionRecord()
     sizes: list[tuple[int, int]] = []  # of the run's scales
 
     def start(backbone: nn.Module, inputs: tuple[Tensor]) -> None:
-        record.layers, record.padded_size = [], tuple(inputs[0].shape[-2:])
+        record.layers, record.padded_size = [], (inputs[0].shape[-2], inputs[0].shape[-1])
 
     def note_sizes(decoder: nn.Module, inputs: tuple[Tensor, list[Tensor]]) -> None:
-        sizes[:] = [tuple(level.shape[-2:]) for level in inputs[1]]
+        sizes[:] = [(level.shape[-2], level.shape[-1]) for level in inputs[1]]
 
     def note_attention(layer: AttentionLayer, inputs: tuple[Tensor, Tensor, Tensor, Tensor], output: Tensor) -> None:
         weights = attention_weights(layer, *inputs)
@@ -80,7 +79,8 @@ def record_attention(model: nn.Module) -> Iterator[AttentionRecord]:
         size = next(size for size in sizes if size[0] * size[1] == weights.shape[-1])
         record.layers.append(weights.unflatten(-1, size))
 
-    handles = [model.backbone.register_forward_pre_hook(start), model.decoder.register_forward_pre_hook(note_sizes)]
+    backbone = model.get_submodule("backbone")
+    handles = [backbone.register_forward_pre_hook(start), decoder.register_forward_pre_hook(note_sizes)]
     handles += [layer.register_forward_hook(note_attention) for layer in cross_attentions]
     try:
         yield record

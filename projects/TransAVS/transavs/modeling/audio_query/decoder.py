@@ -1,14 +1,17 @@
 """The audio queries look at the frame: cross-attention to three scales, in turn (eq. 4-6)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
-from detectron2.config import configurable
-from torch import nn
+from detectron2.config import CfgNode, configurable
+from torch import Tensor, nn
 
 from ..layers import AttentionLayer, FeedForwardLayer, sine_positions
 from ..registries import AUDIO_VISUAL_DECODER_REGISTRY, registered
 
 
-def build_audio_visual_decoder(cfg, visual_dim):
+def build_audio_visual_decoder(cfg: CfgNode, visual_dim: int) -> nn.Module:
     """Builds `MODEL.TRANSAVS.DECODER` for visual features of `visual_dim` channels."""
     return registered(AUDIO_VISUAL_DECODER_REGISTRY, cfg.MODEL.TRANSAVS.DECODER, "MODEL.TRANSAVS.DECODER")(
         cfg, visual_dim
@@ -18,13 +21,13 @@ def build_audio_visual_decoder(cfg, visual_dim):
 class DecoderLayer(nn.Module):
     """Cross-attention (eq. 6), self-attention, FFN."""
 
-    def __init__(self, dim, num_heads, feedforward_dim, dropout):
+    def __init__(self, dim: int, num_heads: int, feedforward_dim: int, dropout: float):
         super().__init__()
         self.cross_attention = AttentionLayer(dim, num_heads, dropout)
         self.self_attention = AttentionLayer(dim, num_heads, dropout)
         self.feed_forward = FeedForwardLayer(dim, feedforward_dim, dropout)
 
-    def forward(self, queries, visual, query_positions, visual_positions):
+    def forward(self, queries: Tensor, visual: Tensor, query_positions: Tensor, visual_positions: Tensor) -> Tensor:
         queries = self.cross_attention(queries, visual, query_positions, visual_positions)
         queries = self.self_attention(queries, queries, query_positions, query_positions)
         return self.feed_forward(queries)
@@ -36,7 +39,16 @@ class AudioVisualDecoder(nn.Module):
 
     @configurable
     def __init__(
-        self, visual_dim, *, num_levels, num_queries, dim, num_layers, num_heads, feedforward_dim, dropout=0.0
+        self,
+        visual_dim: int,
+        *,
+        num_levels: int,
+        num_queries: int,
+        dim: int,
+        num_layers: int,
+        num_heads: int,
+        feedforward_dim: int,
+        dropout: float = 0.0,
     ):
         """
         Args:
@@ -58,7 +70,7 @@ class AudioVisualDecoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(dim, num_heads, feedforward_dim, dropout) for _ in range(num_layers))
 
     @classmethod
-    def from_config(cls, cfg, visual_dim):
+    def from_config(cls, cfg: CfgNode, visual_dim: int) -> dict[str, Any]:
         keys = cfg.MODEL.TRANSAVS
         return {
             "visual_dim": visual_dim,
@@ -71,7 +83,7 @@ class AudioVisualDecoder(nn.Module):
             "dropout": keys.DROPOUT,
         }
 
-    def forward(self, audio_queries, levels):
+    def forward(self, audio_queries: Tensor, levels: Sequence[Tensor]) -> list[Tensor]:
         """
         Args:
             audio_queries (Tensor): A_q, [F, N, d].

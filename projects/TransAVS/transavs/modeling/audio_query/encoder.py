@@ -1,8 +1,10 @@
 """Audio queries: the sound disentangled (eq. 1) and refined by self-attention (eq. 2, 3)."""
 
+from typing import Any
+
 import torch
-from detectron2.config import configurable
-from torch import nn
+from detectron2.config import CfgNode, configurable
+from torch import Tensor, nn
 
 from ..layers import AttentionLayer, FeedForwardLayer
 from ..registries import AUDIO_QUERY_ENCODER_REGISTRY, registered
@@ -10,7 +12,7 @@ from ..registries import AUDIO_QUERY_ENCODER_REGISTRY, registered
 AUDIO_CONTEXTS = ("clip", "frame")
 
 
-def build_audio_query_encoder(cfg, audio_dim):
+def build_audio_query_encoder(cfg: CfgNode, audio_dim: int) -> nn.Module:
     """Builds `MODEL.TRANSAVS.AUDIO_QUERY_ENCODER` for audio features of width `audio_dim`."""
     key = "MODEL.TRANSAVS.AUDIO_QUERY_ENCODER"
     return registered(AUDIO_QUERY_ENCODER_REGISTRY, cfg.MODEL.TRANSAVS.AUDIO_QUERY_ENCODER, key)(cfg, audio_dim)
@@ -28,16 +30,16 @@ class AudioQueryEncoder(nn.Module):
     @configurable
     def __init__(
         self,
-        audio_dim,
+        audio_dim: int,
         *,
-        num_frames,
-        num_queries,
-        dim,
-        num_layers,
-        num_heads,
-        feedforward_dim,
-        dropout=0.0,
-        audio_context="clip",
+        num_frames: int,
+        num_queries: int,
+        dim: int,
+        num_layers: int,
+        num_heads: int,
+        feedforward_dim: int,
+        dropout: float = 0.0,
+        audio_context: str = "clip",
     ):
         """
         Args:
@@ -63,7 +65,7 @@ class AudioQueryEncoder(nn.Module):
         self.feed_forward = nn.ModuleList(FeedForwardLayer(dim, feedforward_dim, dropout) for _ in range(num_layers))
 
     @classmethod
-    def from_config(cls, cfg, audio_dim):
+    def from_config(cls, cfg: CfgNode, audio_dim: int) -> dict[str, Any]:
         keys = cfg.MODEL.TRANSAVS
         return {
             "audio_dim": audio_dim,
@@ -77,7 +79,7 @@ class AudioQueryEncoder(nn.Module):
             "audio_context": keys.AUDIO_CONTEXT,
         }
 
-    def forward(self, audio_features, clip_of_frame, second_of_frame):
+    def forward(self, audio_features: Tensor, clip_of_frame: Tensor, second_of_frame: Tensor) -> Tensor:
         """
         Args:
             audio_features (Tensor): F_a, [B, T, audio_dim].
@@ -92,13 +94,13 @@ class AudioQueryEncoder(nn.Module):
             return self._refine(self.disentangle.weight @ audio)[clip_of_frame]
         return self._refine(self._weight_around(second_of_frame) @ audio[clip_of_frame])
 
-    def _weight_around(self, second_of_frame):
+    def _weight_around(self, second_of_frame: Tensor) -> Tensor:
         """W1 as each frame meets it, [F, N, T]: column T - 1 stands for the frame's own second."""
         seconds = torch.arange(self.num_frames, device=second_of_frame.device)
         distance = seconds[None] - second_of_frame[:, None]  # F T
         return self.disentangle.weight[:, distance + self.num_frames - 1].transpose(0, 1)
 
-    def _refine(self, queries):
+    def _refine(self, queries: Tensor) -> Tensor:
         for self_attention, feed_forward in zip(self.self_attention, self.feed_forward):
             queries = self_attention(queries, queries, self.query_positions, self.query_positions)
             queries = feed_forward(queries)

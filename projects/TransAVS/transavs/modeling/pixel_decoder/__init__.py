@@ -1,2 +1,4 @@
 from .fpn import FPNPixelDecoder
 from .ms_deform_attn import MSDeformAttnPixelDecoder
+
+__all__ = ["FPNPixelDecoder", "MSDeformAttnPixelDecoder"]

@@ -1,17 +1,21 @@
 """Multi-scale deformable attention (Deformable DETR, arXiv 2010.04159) in plain PyTorch: nothing to compile."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+Shape = tuple[int, int]  # height and width of a level, in cells
 
 
 class DeformableAttention(nn.Module):
     """Each query looks at a few points around its own place, on every level; how far and how much, it says itself."""
 
-    def __init__(self, dim, num_heads, num_levels, num_points):
+    def __init__(self, dim: int, num_heads: int, num_levels: int, num_points: int):
         """
         Args:
             dim (int): d, of queries and values.
@@ -31,7 +35,7 @@ class DeformableAttention(nn.Module):
         self.output_projection = nn.Linear(dim, dim)
         self._init_weights()
 
-    def _init_weights(self):
+    def _init_weights(self) -> None:
         """At first each head looks its own way, its n-th point n cells far, and weighs all points alike."""
         angles = torch.arange(self.num_heads) * (2 * math.pi / self.num_heads)
         ways = torch.stack((angles.cos(), angles.sin()), dim=-1)
@@ -46,7 +50,9 @@ class DeformableAttention(nn.Module):
             nn.init.xavier_uniform_(projection.weight)
             nn.init.zeros_(projection.bias)
 
-    def forward(self, queries, reference_points, values, spatial_shapes):
+    def forward(
+        self, queries: Tensor, reference_points: Tensor, values: Tensor, spatial_shapes: Sequence[Shape]
+    ) -> Tensor:
         """
         Args:
             queries (Tensor): [F, N, d], positions added.
@@ -66,7 +72,9 @@ class DeformableAttention(nn.Module):
         return self.output_projection(sample_and_weigh(values, spatial_shapes, locations, weights))
 
 
-def sample_and_weigh(values, spatial_shapes, sampling_locations, attention_weights):
+def sample_and_weigh(
+    values: Tensor, spatial_shapes: Sequence[Shape], sampling_locations: Tensor, attention_weights: Tensor
+) -> Tensor:
     """The sum of bilinear samples of feature maps, each times its weight; outside a map everything is 0.
 
     Computed in at least float32 also under autocast, since places need the digits. On a CPU by bags of rows, which is
@@ -89,19 +97,23 @@ def sample_and_weigh(values, spatial_shapes, sampling_locations, attention_weigh
     return sampled.to(values.dtype)
 
 
-def _sample_by_grid(values, spatial_shapes, sampling_locations, attention_weights):
+def _sample_by_grid(
+    values: Tensor, spatial_shapes: Sequence[Shape], sampling_locations: Tensor, attention_weights: Tensor
+) -> Tensor:
     """`sample_and_weigh` by one `grid_sample` per level."""
     levels = values.permute(0, 2, 3, 1).flatten(0, 1).split([height * width for height, width in spatial_shapes], -1)
     grids = (2 * sampling_locations - 1).transpose(1, 2).flatten(0, 1).unbind(2)  # levels of: F.heads N points 2
     weights = attention_weights.transpose(1, 2).flatten(0, 1).unbind(2)  # levels of: F.heads N points
-    total = 0
+    sums = []  # of each level: F.heads c N
     for level, shape, grid, weight in zip(levels, spatial_shapes, grids, weights):
         samples = F.grid_sample(level.unflatten(-1, shape), grid, align_corners=False)  # F.heads c N points
-        total = total + (samples * weight[:, None]).sum(-1)
-    return total.unflatten(0, (values.shape[0], -1)).permute(0, 3, 1, 2).flatten(2)
+        sums.append((samples * weight[:, None]).sum(-1))
+    return sum(sums[1:], start=sums[0]).unflatten(0, (values.shape[0], -1)).permute(0, 3, 1, 2).flatten(2)
 
 
-def _sample_by_bags(values, spatial_shapes, sampling_locations, attention_weights):
+def _sample_by_bags(
+    values: Tensor, spatial_shapes: Sequence[Shape], sampling_locations: Tensor, attention_weights: Tensor
+) -> Tensor:
     """`sample_and_weigh` by weighted sums of rows of a table, which `embedding_bag` does without storing a sample.
 
     The table is a canvas, the levels below each other and each in a frame of zeros. So a point's four corners lie at
@@ -111,7 +123,7 @@ def _sample_by_bags(values, spatial_shapes, sampling_locations, attention_weight
     canvas, first_rows = _canvas(values, spatial_shapes)
     _, canvas_height, canvas_width, _, channels = canvas.shape
 
-    def of_each_point(numbers):
+    def of_each_point(numbers: Sequence[int]) -> Tensor:
         return values.new_tensor(numbers).repeat_interleave(sampling_locations.shape[4])  # levels.points
 
     heights, widths = (of_each_point(sides) for sides in zip(*spatial_shapes))
@@ -134,7 +146,7 @@ def _sample_by_bags(values, spatial_shapes, sampling_locations, attention_weight
     return sums.view(num_frames, -1, num_heads * channels)
 
 
-def _canvas(values, spatial_shapes):
+def _canvas(values: Tensor, spatial_shapes: Sequence[Shape]) -> tuple[Tensor, list[int]]:
     """The levels below each other, framed by zeros: [F, rows, columns, heads, c]; and each level's first row."""
     columns = max(width for _, width in spatial_shapes) + 2
     framed, first_rows, rows = [], [], 0
@@ -145,7 +157,7 @@ def _canvas(values, spatial_shapes):
     return torch.cat(framed, dim=1), first_rows
 
 
-def _cell_before(location, size):
+def _cell_before(location: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
     """Along one axis: the last cell, int32, whose centre is not beyond the location, and how far beyond it that is.
 
     Locations further out than the frame of zeros are taken back onto it. NaN gives a cell that exists.
@@ -162,7 +174,7 @@ class _WeighedRows(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, table, index, corners, *weights):
+    def forward(ctx: Any, table: Tensor, index: Tensor, corners: list[int], *weights: Tensor) -> Tensor:
         ctx.save_for_backward(table, index, *weights)
         ctx.corners = corners
         total = _bags(table, index, corners[0], weights[0])
@@ -172,10 +184,10 @@ class _WeighedRows(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         table, index, *weights = ctx.saved_tensors
         gradient = gradient.contiguous()
-        of_weights = []
+        of_weights: list[Tensor] = []
         for corner, weight in zip(ctx.corners, weights):
             with torch.enable_grad():
                 weight = weight.detach().requires_grad_()
@@ -199,5 +211,5 @@ class _WeighedRows(torch.autograd.Function):
         return of_table, None, None, *of_weights
 
 
-def _bags(table, index, corner, weights):
+def _bags(table: Tensor, index: Tensor, corner: int, weights: Tensor) -> Tensor:
     return F.embedding_bag(index, table[corner:], mode="sum", per_sample_weights=weights)

@@ -1,10 +1,13 @@
 """A feature pyramid (FPN) as pixel decoder."""
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import fvcore.nn.weight_init as weight_init
-from detectron2.config import configurable
-from detectron2.layers import Conv2d, get_norm
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import Conv2d, ShapeSpec, get_norm
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -18,7 +21,15 @@ class FPNPixelDecoder(nn.Module):
     """
 
     @configurable
-    def __init__(self, input_shape, *, conv_dim, norm, level_strides, mask_stride):
+    def __init__(
+        self,
+        input_shape: Mapping[str, ShapeSpec],
+        *,
+        conv_dim: int,
+        norm: str,
+        level_strides: Sequence[int],
+        mask_stride: int,
+    ):
         """
         Args:
             input_shape (dict[str, ShapeSpec]): channels and stride of each feature.
@@ -56,7 +67,7 @@ class FPNPixelDecoder(nn.Module):
             self.smooth[str(stride)] = convolution(conv_dim, conv_dim, 3, norm, F.relu)
 
     @classmethod
-    def from_config(cls, cfg, input_shape):
+    def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
         head = cfg.MODEL.SEM_SEG_HEAD
         missing = [name for name in head.IN_FEATURES if name not in input_shape]
         if missing:
@@ -71,7 +82,7 @@ class FPNPixelDecoder(nn.Module):
             "mask_stride": head.COMMON_STRIDE,
         }
 
-    def forward(self, features):
+    def forward(self, features: Mapping[str, Tensor]) -> tuple[list[Tensor], Tensor]:
         """
         Args:
             features (dict[str, Tensor]): the backbone's, each [F, C, h, w].
@@ -79,18 +90,25 @@ class FPNPixelDecoder(nn.Module):
         Returns:
             tuple[list[Tensor], Tensor]: f1, f2, f3, each [F, conv_dim, h_i, w_i], and f4, [F, conv_dim, h_4, w_4].
         """
-        pyramid, coarser = {}, None
+        pyramid: dict[int, Tensor] = {}
         for stride in self.strides:
-            current = 0
+            parts = []
             if stride in self.feature_of_stride:
-                current = self.lateral[str(stride)](features[self.feature_of_stride[stride]])
-            if coarser is not None:
-                current = current + F.interpolate(coarser, scale_factor=2.0, mode="nearest")
-            coarser = pyramid[stride] = self.smooth[str(stride)](current)
+                parts.append(self.lateral[str(stride)](features[self.feature_of_stride[stride]]))
+            if pyramid:
+                parts.append(F.interpolate(pyramid[2 * stride], scale_factor=2.0, mode="nearest"))
+            pyramid[stride] = self.smooth[str(stride)](sum(parts[1:], start=parts[0]))
         return [pyramid[stride] for stride in self.level_strides], pyramid[self.mask_stride]
 
 
-def convolution(in_channels, out_channels, kernel_size, norm, activation=None):
+def convolution(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    norm: str,
+    activation: Callable[[Tensor], Tensor] | None = None,
+) -> Conv2d:
+    """A convolution that keeps the size, with Detectron2's norm of that name and then the activation."""
     layer = Conv2d(
         in_channels,
         out_channels,

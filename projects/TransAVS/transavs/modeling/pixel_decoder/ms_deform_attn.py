@@ -1,21 +1,24 @@
 """Mask2Former's pixel decoder: a transformer encoder with deformable attention, then steps of a feature pyramid."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import torch
-from detectron2.config import configurable
-from detectron2.layers import Conv2d, get_norm
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import Conv2d, ShapeSpec, get_norm
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers import FeedForwardLayer, sine_positions
-from .deformable_attention import DeformableAttention
+from .deformable_attention import DeformableAttention, Shape
 from .fpn import FPNPixelDecoder, convolution
 
 
 class DeformableEncoderLayer(nn.Module):
     """Deformable self-attention over all levels and FFN, each with a residual and a norm."""
 
-    def __init__(self, dim, num_heads, num_levels, num_points, feedforward_dim):
+    def __init__(self, dim: int, num_heads: int, num_levels: int, num_points: int, feedforward_dim: int):
         super().__init__()
         self.attention = DeformableAttention(dim, num_heads, num_levels, num_points)
         self.norm = nn.LayerNorm(dim)
@@ -24,7 +27,9 @@ class DeformableEncoderLayer(nn.Module):
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
 
-    def forward(self, cells, positions, reference_points, spatial_shapes):
+    def forward(
+        self, cells: Tensor, positions: Tensor, reference_points: Tensor, spatial_shapes: Sequence[Shape]
+    ) -> Tensor:
         attended = self.attention(cells + positions, reference_points, cells, spatial_shapes)
         return self.feed_forward(self.norm(cells + attended))
 
@@ -32,7 +37,9 @@ class DeformableEncoderLayer(nn.Module):
 class DeformableEncoder(nn.Module):
     """Layers in which the cells of all levels attend to each other: feature maps to feature maps."""
 
-    def __init__(self, dim, *, num_layers, num_heads, num_levels, num_points, feedforward_dim):
+    def __init__(
+        self, dim: int, *, num_layers: int, num_heads: int, num_levels: int, num_points: int, feedforward_dim: int
+    ):
         """
         Args:
             dim (int): d, channels of every level.
@@ -46,7 +53,7 @@ class DeformableEncoder(nn.Module):
             DeformableEncoderLayer(dim, num_heads, num_levels, num_points, feedforward_dim) for _ in range(num_layers)
         )
 
-    def forward(self, levels):
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
         """
         Args:
             levels (list[Tensor]): each [F, d, h_i, w_i].
@@ -54,7 +61,7 @@ class DeformableEncoder(nn.Module):
         Returns:
             list[Tensor]: of the same shapes.
         """
-        spatial_shapes = [tuple(level.shape[-2:]) for level in levels]
+        spatial_shapes = [(level.shape[-2], level.shape[-1]) for level in levels]
         cells = torch.cat([level.flatten(2).transpose(1, 2) for level in levels], dim=1)  # F S d
         positions = torch.cat(
             [
@@ -69,7 +76,7 @@ class DeformableEncoder(nn.Module):
         return [level.unflatten(-1, shape) for level, shape in zip(found, spatial_shapes)]
 
 
-def _cell_centres(height, width, device):
+def _cell_centres(height: int, width: int, device: torch.device) -> Tensor:
     """(x, y) of each cell's centre, from 0 to 1 over the grid: float32 [height * width, 2], row by row."""
     y, x = ((torch.arange(cells, device=device) + 0.5) / cells for cells in (height, width))
     return torch.stack((x.expand(height, width), y[:, None].expand(height, width)), dim=-1).flatten(0, 1)
@@ -91,16 +98,16 @@ class MSDeformAttnPixelDecoder(nn.Module):
     @configurable
     def __init__(
         self,
-        input_shape,
+        input_shape: Mapping[str, ShapeSpec],
         *,
-        conv_dim,
-        norm,
-        level_strides,
-        mask_stride,
-        num_layers,
-        num_heads,
-        num_points,
-        feedforward_dim,
+        conv_dim: int,
+        norm: str,
+        level_strides: Sequence[int],
+        mask_stride: int,
+        num_layers: int,
+        num_heads: int,
+        num_points: int,
+        feedforward_dim: int,
     ):
         """
         Args:
@@ -119,7 +126,7 @@ class MSDeformAttnPixelDecoder(nn.Module):
         super().__init__()
         feature_of_stride = {shape.stride: name for name, shape in input_shape.items()}
         encoder_strides = sorted((s for s in feature_of_stride if s >= min(level_strides)), reverse=True)
-        step_strides = []
+        step_strides: list[int] = []
         while encoder_strides and min(encoder_strides + step_strides) > min(*level_strides, mask_stride):
             step_strides.append(min(encoder_strides + step_strides) // 2)
         for stride in (*level_strides, mask_stride):
@@ -141,8 +148,8 @@ class MSDeformAttnPixelDecoder(nn.Module):
             for name in self.encoder_features.values()
         )
         for projection in self.input_projections:
-            nn.init.xavier_uniform_(projection.weight)
-            nn.init.zeros_(projection.bias)
+            nn.init.xavier_uniform_(projection.get_parameter("weight"))
+            nn.init.zeros_(projection.get_parameter("bias"))
         self.encoder = DeformableEncoder(
             conv_dim,
             num_layers=num_layers,
@@ -163,7 +170,7 @@ class MSDeformAttnPixelDecoder(nn.Module):
         )
 
     @classmethod
-    def from_config(cls, cfg, input_shape):
+    def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
         head = cfg.MODEL.SEM_SEG_HEAD
         return {
             **FPNPixelDecoder.from_config(cfg, input_shape),
@@ -173,7 +180,7 @@ class MSDeformAttnPixelDecoder(nn.Module):
             "feedforward_dim": head.TRANSFORMER_DIM_FEEDFORWARD,
         }
 
-    def forward(self, features):
+    def forward(self, features: Mapping[str, Tensor]) -> tuple[list[Tensor], Tensor]:
         """
         Args:
             features (dict[str, Tensor]): the backbone's, each [F, C, h, w].
