@@ -233,7 +233,7 @@ class TransAVS(nn.Module):
         with torch.autocast(self.device.type, enabled=False):
             losses = self.criterion(class_logits, supervised, outputs.projected, outputs.audio_queries, targets, *delta)
         if has_event_storage():
-            found = {"delta1": delta[0], "delta2": delta[1], **self.criterion.metrics}
+            found: dict[str, float | Tensor] = {"delta1": delta[0], "delta2": delta[1], **self.criterion.metrics}
             # Detectron2's log prints losses, and what is named so.
             named = {f"[metric]{name}": float(value) for name, value in found.items()}
             get_event_storage().put_scalars(**named, smoothing_hint=False)
