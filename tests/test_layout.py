@@ -5,7 +5,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "projects" / "TransAVS" / "transavs"
-MAX_LINES = 300
 
 # From the top to the bottom. A module imports from its own room and from lower layers only, so that there is no circle.
 LAYERS = (
@@ -83,3 +82,15 @@ def test_the_order_is_that_of_the_design():
         ("engine", "evaluation"),
     ]:
         assert LAYER_OF[upper] > LAYER_OF[lower]
+
+
+def test_nothing_imports_a_command():
+    commands = {path.stem for folder in ("tools", "datasets") for path in (ROOT / folder).glob("*.py")}
+    importing = [path for path in python_files() if not path.is_relative_to(ROOT / "tests")]
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in importing
+        for name in imports_of(path)
+        if name.split(".")[0] in commands
+    ]
+    assert wrong == []
