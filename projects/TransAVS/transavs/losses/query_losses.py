@@ -17,7 +17,7 @@ def audio_query_distance_loss(
     """AQDL: pushes apart the projected queries that come too close (eq. 9, 10).
 
     A pair at the distance r costs 1 / r^2. Below the smallest distance r0 the cost goes on as the tangent there,
-    (3 - 2 r / r0) / r0^2: it ends at three times the bound, and two queries that meet are pushed as hard as at r0.
+    (3 - 2 r / r0) / r0^2: two queries that meet cost 3 / r0^2, and are pushed as hard as at r0.
 
     Args:
         queries (Tensor): h(q_i) of the members of S1, [n, d].
@@ -30,19 +30,22 @@ def audio_query_distance_loss(
     n = len(queries)
     if n < 2:
         return queries.sum() * 0
-    distance = torch.pdist(queries)  # of each pair i < j
-    # Equal queries have no direction in which they could part: each gets a tiny fixed one of its own.
-    distance = torch.where(distance > 0, distance, torch.pdist(queries + _tiny_offsets(queries)))
+    distance = torch.pdist(_told_apart(queries))  # of each pair i < j
     smallest = min_squared_distance**0.5
     tangent = (3 - 2 * distance / smallest) / min_squared_distance
     penalty = torch.where(distance < smallest, tangent, distance.clamp(min=smallest) ** -2)
     return (penalty * (distance.square() < distance_threshold)).sum() * (2 / (n * (n + 1)))
 
 
-def _tiny_offsets(queries: Tensor) -> Tensor:
-    """Returns: [n, d], no two rows alike, just above the rounding error of `queries`."""
-    size = 8 * torch.finfo(queries.dtype).eps * (1 + queries.detach().abs().amax())
-    return size * torch.arange(queries.numel(), device=queries.device, dtype=queries.dtype).sin().view_as(queries)
+def _told_apart(queries: Tensor) -> Tensor:
+    """The queries [n, d]; where two of them are equal, all move by a little more than their rounding error.
+
+    Equal ones have no direction in which they could part: so each gets one of its own, always the same.
+    """
+    with torch.no_grad():
+        size = 8 * torch.finfo(queries.dtype).eps * (1 + queries.abs().amax()) * (torch.pdist(queries) == 0).any()
+        offsets = torch.arange(queries.numel(), device=queries.device, dtype=queries.dtype).sin().view_as(queries)
+    return queries + size * offsets
 
 
 def pairs_below(queries: Tensor, distance_threshold: float) -> Tensor:
