@@ -21,7 +21,7 @@ from detectron2.data.detection_utils import read_image
 
 from transavs.data import AVSDatasetError
 from transavs.data.audio import AudioError, read_waveform
-from transavs.data.mapper import read_mask
+from transavs.data.reading import read_mask
 from transavs.evaluation.avs_evaluator import decode_mask
 from transavs.evaluation.metrics import jaccard
 from transavs.visualization import FORMATS, ClipPicture, clip_figure, qualitative_figure, results_sheet, save_figure

@@ -12,7 +12,8 @@ from PIL import Image
 from transavs import add_transavs_config
 from transavs.data import audio
 from transavs.data.avsbench import AVSDatasetError
-from transavs.data.mapper import AVSDatasetMapper, read_mask
+from transavs.data.mapper import AVSDatasetMapper
+from transavs.data.reading import read_mask
 from transavs.data.safe_pickle import UnsafePickleError
 
 HEIGHT, WIDTH = 40, 60

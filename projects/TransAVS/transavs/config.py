@@ -127,11 +127,26 @@ def _add_input(cfg: CfgNode) -> None:
     # Training: a frame is resized by a factor from this range (of IMAGE_SIZE), then cropped or padded to IMAGE_SIZE.
     cfg.INPUT.SCALE_RANGE = [0.8, 1.25]
     cfg.INPUT.COLOR_JITTER = True
+    # Training: so many of a clip's annotated frames, at random, so that a batch holds more clips; 0 takes all of them.
+    cfg.INPUT.MAX_FRAMES = 0
+    # What a training frame's queries are matched to: "union", all that sounds as one mask, as AVSBench has it; or
+    # "instances", each object's own mask, from the folder gt_instances/ that prepare_stamps.py writes.
+    cfg.INPUT.TARGETS = "union"
+    # Training: another clip's sounding object is pasted over a clip's frames, and the sound decides what to segment.
+    # PROBABILITY: that a clip is mixed. SHARES: of the mixed clips, those that keep their own sound, that take the
+    # other one's, that have both, and that have neither: silence, noise, or a third's that is not in the picture.
+    cfg.INPUT.MIXING = CfgNode()
+    cfg.INPUT.MIXING.PROBABILITY = 0.0
+    cfg.INPUT.MIXING.SHARES = [0.45, 0.30, 0.15, 0.10]
     cfg.INPUT.AUDIO = CfgNode()
     cfg.INPUT.AUDIO.RESAMPLER = "resampy"  # to 16 kHz, as VGGish's reference does; "torchaudio" is faster
     # SpecAugment in training: the longest masks, in mel bands (of 64) and in frames (of 96, 10 ms each); 0 is off.
     cfg.INPUT.AUDIO.FREQUENCY_MASK = 0
     cfg.INPUT.AUDIO.TIME_MASK = 0
+    # Training: the sound is amplified by GAIN, and coloured noise (from white to brown) of the level NOISE is added,
+    # both drawn from a range of decibels, [least, most]. A level is the RMS, 0 being full scale. [0, 0] or [] is off.
+    cfg.INPUT.AUDIO.GAIN = [0.0, 0.0]
+    cfg.INPUT.AUDIO.NOISE = []
 
 
 def _add_solver(cfg: CfgNode) -> None:

@@ -71,7 +71,8 @@ class AVSTrainer(DefaultTrainer):
     def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict]]:
         # Not filtered by annotations: a clip in which nothing sounds teaches as much.
         clips = get_detection_dataset_dicts(_known(cfg.DATASETS.TRAIN, "DATASETS.TRAIN"), filter_empty=False)
-        return build_detection_train_loader(cfg, dataset=clips, mapper=AVSDatasetMapper(cfg, is_train=True))
+        mapper = AVSDatasetMapper(cfg, is_train=True, clips=clips)
+        return build_detection_train_loader(cfg, dataset=clips, mapper=mapper)
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable[list[dict]]:

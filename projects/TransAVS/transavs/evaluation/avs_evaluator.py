@@ -18,7 +18,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 from ..data.avsbench import AVSDatasetError
-from ..data.mapper import read_mask
+from ..data.reading import read_mask
 from . import metrics
 
 RESULTS_FILE = "results.json"

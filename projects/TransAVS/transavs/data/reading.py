@@ -1,0 +1,268 @@
+"""Clips from disk, or from who composes them, into memory: frames, masks and sound, checked against each other."""
+
+import os
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from detectron2.data import detection_utils
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from . import audio
+from .avsbench import AVSDatasetError
+from .layout import FilePath
+from .raw_clip import RawClip
+from .safe_pickle import load_tensor
+from .sound import Sound
+
+NOISE_RMS = 0.1  # of full scale; for a clip whose own level is not known, having only its log-mel
+TARGETS = ("union", "instances")
+
+
+class ClipComposer(Protocol):
+    """What a dataset dict has under `compose` in place of files: it makes a clip, another one at each call.
+
+    It can be pickled, and is small: each clip of a dataset has one.
+    """
+
+    @property
+    def annotated(self) -> Sequence[int]:
+        """The seconds that can be asked for."""
+        ...
+
+    def __call__(self, rng: np.random.Generator, frame_indices: Sequence[int]) -> RawClip:
+        """A clip with frames of these seconds, RGB."""
+        ...
+
+
+@dataclass(frozen=True)
+class ClipReader:
+    """Reads a dataset dict's clip: in training the annotated frames with their masks, in testing all frames.
+
+    Args:
+        is_train: whether masks are read, and annotated frames only.
+        num_frames: T, the seconds of sound a clip has.
+        image_format: "RGB" or "BGR".
+        targets: "union", one mask of all that sounds, or "instances", a mask for each object.
+        max_frames: of a training clip with more annotated frames, so many at random; 0 takes all.
+        audio_mode: one of `audio_modes.AUDIO_MODES`; "silence" and "noise" replace the clip's sound.
+
+    Raises:
+        ValueError: `targets` or `max_frames` make no sense; it names the config's key.
+    """
+
+    is_train: bool
+    num_frames: int
+    image_format: str = "RGB"
+    targets: str = "union"
+    max_frames: int = 0
+    audio_mode: str = "original"
+
+    def __post_init__(self) -> None:
+        if self.targets not in TARGETS:
+            raise ValueError(f"INPUT.TARGETS is {self.targets!r}, expected one of: {', '.join(TARGETS)}")
+        if self.max_frames < 0:
+            raise ValueError(f"INPUT.MAX_FRAMES is {self.max_frames}, expected 0 (all) or more")
+
+    def draws(self, clip: dict[str, Any]) -> bool:
+        """Whether reading the clip takes random numbers."""
+        return "compose" in clip or (self.is_train and self.max_frames > 0)
+
+    def __call__(
+        self, clip: dict[str, Any], rng: np.random.Generator | None = None, wanted: Sequence[int] | None = None
+    ) -> RawClip:
+        """
+        Args:
+            clip: a dataset dict; it is not changed.
+            rng: needed where `draws` says so.
+            wanted: the seconds to read, of those that are annotated; where none of them is, as without it.
+
+        Raises:
+            AVSDatasetError, AudioError, UnsafePickleError: a file is missing, unreadable or does not fit; it is named.
+        """
+        if "compose" in clip:
+            return self._compose(clip, rng, wanted)
+        frame_indices = self._frame_indices(clip, rng, wanted)
+        frames = self._read_frames(clip, frame_indices)
+        category = clip.get("category")
+        objects = clip.get("objects") or (category and [category])
+        return RawClip(
+            frames=frames,
+            masks=self._read_masks(clip, frame_indices, frames[0].shape[:2]) if self.is_train else [],
+            frame_indices=frame_indices,
+            sound=self._read_sound(clip),
+            objects=frozenset(objects) if objects else None,
+            sounding=frozenset([category] if category else objects) if objects else None,
+            video_id=clip.get("video_id", ""),
+        )
+
+    def _compose(self, clip: dict[str, Any], rng: np.random.Generator | None, wanted: Sequence[int] | None) -> RawClip:
+        if not self.is_train:
+            raise AVSDatasetError(
+                f"clip {clip['video_id']} is composed anew each time that it is read: expected in DATASETS.TRAIN only"
+            )
+        assert rng is not None
+        composer: ClipComposer = clip["compose"]
+        raw = composer(rng, self._choose(list(composer.annotated), rng, wanted))
+        if self.image_format == "BGR":
+            raw.frames[:] = [np.ascontiguousarray(frame[..., ::-1]) for frame in raw.frames]
+        return raw
+
+    def _frame_indices(
+        self, clip: dict[str, Any], rng: np.random.Generator | None, wanted: Sequence[int] | None
+    ) -> list[int]:
+        if not self.is_train:
+            return list(range(len(clip["file_names"])))
+        annotated = [index for index, path in enumerate(clip["sem_seg_file_names"]) if path is not None]
+        if not annotated:
+            raise AVSDatasetError(
+                f"clip {clip['video_id']} ({clip['file_names'][0]}, ...): no frame has a mask, expected at least one "
+                "for training"
+            )
+        return self._choose(annotated, rng, wanted)
+
+    def _choose(self, annotated: list[int], rng: np.random.Generator | None, wanted: Sequence[int] | None) -> list[int]:
+        chosen = [index for index in annotated if wanted is None or index in wanted] or annotated
+        if not self.max_frames or len(chosen) <= self.max_frames:
+            return chosen
+        assert rng is not None
+        return sorted(rng.choice(chosen, self.max_frames, replace=False).tolist())
+
+    def _read_frames(self, clip: dict[str, Any], frame_indices: list[int]) -> list[NDArray[np.uint8]]:
+        """Returns: list of F uint8 [H, W, 3], all of the same size"""
+        frames, expected = [], None
+        for index in frame_indices:
+            path = clip["file_names"][index]
+            frame = _read_image(path, "frame", lambda file: detection_utils.read_image(file, self.image_format))
+            expected = expected or (clip.get("height") or frame.shape[0], clip.get("width") or frame.shape[1])
+            if frame.shape[:2] != expected:
+                raise AVSDatasetError(f"{path}: frame is {_show(frame.shape)}, expected {_show(expected)} as its clip")
+            frames.append(frame)
+        return frames
+
+    def _read_masks(
+        self, clip: dict[str, Any], frame_indices: list[int], size: tuple[int, ...]
+    ) -> list[NDArray[np.bool_]]:
+        """Returns: list of F bool [n, H, W]"""
+        by_instance = self.targets == "instances"
+        if by_instance and "instance_file_names" not in clip:
+            first = clip["sem_seg_file_names"][frame_indices[0]]
+            folder = os.path.dirname(first).replace("gt_masks", "gt_instances", 1)
+            raise AVSDatasetError(
+                f"INPUT.TARGETS is 'instances', but clip {clip['video_id']} has no masks of its single objects: "
+                f"expected them in {folder}, as datasets/README.md describes; 'union' needs none"
+            )
+        masks = []
+        for index in frame_indices:
+            path = clip["instance_file_names" if by_instance else "sem_seg_file_names"][index]
+            frame_masks = read_instances(path) if by_instance else read_mask(path)[None]
+            if frame_masks.shape[1:] != size:
+                found = _show(frame_masks.shape[1:])
+                raise AVSDatasetError(f"{path}: mask is {found}, expected {_show(size)} as its frame")
+            masks.append(frame_masks[frame_masks.any((1, 2))])
+        return masks
+
+    def _read_sound(self, clip: dict[str, Any]) -> Sound:
+        if self.audio_mode == "silence":
+            return Sound(log_mel=audio.silent_examples(self.num_frames))
+        if self.audio_mode == "noise":
+            return self._noise(clip)
+        path = clip["audio_file_name"]
+        return Sound(log_mel=read_log_mel(path, self.num_frames)) if _is_pickle(path) else _read_waveform(path)
+
+    def _noise(self, clip: dict[str, Any]) -> Sound:
+        """White noise as loud as the clip's own sound; the same for the same clip in every run."""
+        path, level = clip["audio_file_name"], NOISE_RMS
+        if not _is_pickle(path):
+            waveform = _read_waveform(path).waveform
+            assert waveform is not None
+            level = float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
+        generator = torch.Generator().manual_seed(zlib.crc32(clip["video_id"].encode()))
+        noise = torch.randn(self.num_frames * audio.SAMPLE_RATE, generator=generator)
+        return Sound((level * noise).numpy())
+
+
+def read_mask(path: FilePath) -> NDArray[np.bool_]:
+    """Reads a mask image of any mode: grey, palette, RGB, black-and-white.
+
+    Returns:
+        bool [H, W]: True where the pixel's colour is not black, which is where the frame's object sounds
+
+    Raises:
+        AVSDatasetError: the file is missing or not an image.
+    """
+    return _read_image(path, "mask", _mask_pixels)
+
+
+def read_instances(path: FilePath) -> NDArray[np.bool_]:
+    """Reads the masks of a frame's sounding objects: a grey picture in which each object has a value of its own.
+
+    Returns:
+        bool [n, H, W]: the objects' masks in the order of their values; 0 is the background
+
+    Raises:
+        AVSDatasetError: the file is missing, not an image, or not a grey one.
+    """
+    numbers = _read_image(path, "picture of instances", _grey_pixels)
+    return np.asarray(numbers == np.setdiff1d(numbers, [0])[:, None, None])
+
+
+def read_log_mel(path: FilePath, num_frames: int) -> Tensor:
+    """Reads AVSBench's pickled log-mel.
+
+    Returns:
+        float32 tensor [num_frames, 1, 96, 64]: a shorter one is padded with silence, a longer one cut
+
+    Raises:
+        UnsafePickleError, AVSDatasetError: the file is not a pickled tensor, or not one of log-mel examples.
+    """
+    log_mel = load_tensor(path)
+    shape = tuple(log_mel.shape)
+    if len(shape) != 4 or shape[0] < 1 or shape[1:] != audio.EXAMPLE_SHAPE:
+        raise AVSDatasetError(f"{path}: log-mel has shape {list(shape)}, expected {[num_frames, *audio.EXAMPLE_SHAPE]}")
+    if log_mel.dtype != torch.float32:
+        raise AVSDatasetError(f"{path}: log-mel has dtype {log_mel.dtype}, expected torch.float32")
+    if not torch.isfinite(log_mel).all():
+        raise AVSDatasetError(f"{path}: log-mel holds NaN or infinite values, expected finite ones")
+    return audio.fit_examples(log_mel, num_frames)
+
+
+def _read_waveform(path: FilePath) -> Sound:
+    return Sound(*audio.read_waveform(path))
+
+
+def _read_image(path: FilePath, what: str, read: Callable[[FilePath], np.ndarray]) -> np.ndarray:
+    if not os.path.isfile(path):
+        raise AVSDatasetError(f"{path}: no such file, expected a {what}")
+    try:
+        return read(path)
+    # Pillow raises OSError, SyntaxError, ValueError, ... for broken files.
+    except Exception as error:
+        raise AVSDatasetError(f"{path}: not a readable {what} ({type(error).__name__}: {error})") from error
+
+
+def _mask_pixels(path: FilePath) -> np.ndarray:
+    with Image.open(path) as image:
+        # By its colours, not by its indices: a palette may have black anywhere. An alpha channel says nothing here.
+        pixels = np.asarray(image.convert("RGB") if image.mode in ("P", "PA", "LA", "RGBA") else image)
+    return pixels.astype(bool) if pixels.ndim == 2 else np.asarray(pixels.any(axis=2))
+
+
+def _grey_pixels(path: FilePath) -> np.ndarray:
+    with Image.open(path) as image:
+        if image.mode not in ("L", "P", "I;16", "I"):
+            raise ValueError(f"its mode is {image.mode}, expected a grey picture whose values number the objects")
+        return np.asarray(image)
+
+
+def _is_pickle(path: FilePath) -> bool:
+    return os.fspath(path).endswith(".pkl")
+
+
+def _show(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]} pixels (width x height)"
