@@ -16,7 +16,7 @@ def make_sound(rate, channels=1, seconds=5.0, seed=0):
     generator = np.random.default_rng(seed)
     time = np.arange(int(rate * seconds)) / rate
     sound = []
-    for channel in range(channels):
+    for _ in range(channels):
         base = generator.uniform(100, 400)
         chord = sum(np.sin(2 * np.pi * base * k * time + generator.uniform(0, 6)) / k for k in range(1, 9))
         chirp = np.sin(2 * np.pi * (200 + 600 * time) * time)

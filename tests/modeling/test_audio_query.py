@@ -12,9 +12,9 @@ T, N, D, HEADS = 4, 5, 8, 2
 
 
 def make_encoder(**changes):
-    arguments = dict(audio_dim=6, num_frames=T, num_queries=N, dim=D, num_layers=2, num_heads=HEADS, feedforward_dim=12)
+    sizes = {"audio_dim": 6, "num_frames": T, "num_queries": N, "dim": D, "feedforward_dim": 12}
     torch.manual_seed(0)
-    return AudioQueryEncoder(**{**arguments, **changes}).double()
+    return AudioQueryEncoder(**{**sizes, "num_layers": 2, "num_heads": HEADS, **changes}).double()
 
 
 def make_decoder(num_layers=4, visual_dim=D):

@@ -42,10 +42,10 @@ def naive_sample_and_weigh(values, shapes, locations, weights):
     frames, queries, heads, levels, points, _ = locations.shape
     result = torch.zeros(frames, queries, heads, values.shape[-1], dtype=values.dtype)
     starts = [sum(h * w for h, w in shapes[:number]) for number in range(levels)]
-    for f, n, m, l, p in torch.cartesian_prod(*map(torch.arange, (frames, queries, heads, levels, points))).tolist():
-        height, width = shapes[l]
-        level = values[f, starts[l] : starts[l] + height * width, m].unflatten(0, (height, width))
-        result[f, n, m] += weights[f, n, m, l, p] * naive_bilinear(level, *locations[f, n, m, l, p].tolist())
+    for f, n, m, k, p in torch.cartesian_prod(*map(torch.arange, (frames, queries, heads, levels, points))).tolist():
+        height, width = shapes[k]
+        level = values[f, starts[k] : starts[k] + height * width, m].unflatten(0, (height, width))
+        result[f, n, m] += weights[f, n, m, k, p] * naive_bilinear(level, *locations[f, n, m, k, p].tolist())
     return result.flatten(2)
 
 

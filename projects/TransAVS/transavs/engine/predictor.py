@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,14 +19,13 @@ from detectron2.utils.logger import log_first_n
 from torch import Tensor
 
 from ..data.audio import log_mel_examples, silent_examples
-from ..video import VideoReader, exact_rate
+from ..video import FrameRate, VideoReader, exact_rate
 from ..weights.checkpointer import AVSCheckpointer
 from .tracking import ObjectTracker
 from .windows import SlidingSound, Windows
 
 logger = logging.getLogger(__name__)
 Frame = tuple[Fraction, np.ndarray]  # seconds, where in the video it stands, and uint8 [H, W, 3]
-Rate = float | Fraction | Literal["source"]  # frames a second
 
 PIXELS_AT_ONCE = 5 * 1920 * 1080  # of the frames that are segmented together: their results are of their own size
 
@@ -76,7 +75,7 @@ class AVSPredictor:
         video: str | os.PathLike[str] | Sequence[np.ndarray],
         waveform: np.ndarray | None = None,
         sample_rate: int | None = None,
-        fps: Rate = 1,
+        fps: FrameRate = 1,
     ) -> dict[str, Any]:
         """The whole video at once.
 
@@ -109,7 +108,7 @@ class AVSPredictor:
         sem_seg, instances, times = zip(*parts)
         return {"sem_seg": torch.stack(sem_seg), "instances": list(instances), "times": list(times)}
 
-    def stream(self, video: str | os.PathLike[str] | VideoReader, fps: Rate = 1) -> Iterator[FrameResult]:
+    def stream(self, video: str | os.PathLike[str] | VideoReader, fps: FrameRate = 1) -> Iterator[FrameResult]:
         """One frame's result after the other; memory does not grow with the video's length.
 
         Args:

@@ -1,9 +1,10 @@
-from .reading import SOURCE_RATE, VIDEO_SUFFIXES, VideoError, VideoReader, exact_rate
+from .reading import SOURCE_RATE, VIDEO_SUFFIXES, FrameRate, VideoError, VideoReader, exact_rate
 from .writing import VideoWriter
 
 __all__ = [
     "SOURCE_RATE",
     "VIDEO_SUFFIXES",
+    "FrameRate",
     "VideoError",
     "VideoReader",
     "VideoWriter",

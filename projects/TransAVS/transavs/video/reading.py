@@ -19,6 +19,7 @@ from av.container import InputContainer
 
 logger = logging.getLogger(__name__)
 
+FrameRate = float | Fraction | Literal["source"]  # frames a second
 SOURCE_RATE: Final = "source"  # in place of a frame rate: every frame of the video, at its own time
 VIDEO_SUFFIXES = (".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ogv", ".ts", ".webm", ".wmv")
 # Read as FFmpeg names them; a playlist is not among them, since it could name any other file of the machine. Pictures
@@ -68,7 +69,7 @@ class VideoReader:
         for time, frame in self.sample(SOURCE_RATE):
             yield float(time), frame
 
-    def sample(self, fps: float | Fraction | Literal["source"]) -> Iterator[tuple[Fraction, np.ndarray]]:
+    def sample(self, fps: FrameRate) -> Iterator[tuple[Fraction, np.ndarray]]:
         """Frames at a rate: for the i-th interval of 1 / fps seconds the frame that is on screen in its middle.
 
         One that stays longer comes again; others are decoded but never converted. The last interval counts where
@@ -88,7 +89,7 @@ class VideoReader:
             return ((time, self._pixels(frame)) for time, frame in self._decoded())
         return self._sample_intervals(exact_rate(fps))
 
-    def num_seconds(self, fps: float | Fraction | Literal["source"]) -> int:
+    def num_seconds(self, fps: FrameRate) -> int:
         """How many seconds, counted from time 0 and rounded up, the frames of `sample(fps)` lie in."""
         if fps == SOURCE_RATE:
             return int(self.last_frame_time) + 1
