@@ -23,6 +23,7 @@ from transavs.benchmarks import cost, video
 from transavs.benchmarks.measuring import device_name
 from transavs.benchmarks.tables import MARKS, VIDEO_MARKS, around_marks, format_table, write_table
 from transavs.command_line import CommandParser, run
+from transavs.weights.published import WeightsError
 
 VIDEO_SECONDS = 60
 
@@ -94,4 +95,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    run(main, OSError)
+    run(main, WeightsError, OSError)

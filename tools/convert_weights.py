@@ -20,7 +20,7 @@ from detectron2.modeling import build_model
 
 from transavs.command_line import CommandParser, run
 from transavs.weights.conversion import convert, merge, write_checkpoint
-from transavs.weights.reading import WeightsError
+from transavs.weights.published import WeightsError
 
 CONFIG_KEY = r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+"
 

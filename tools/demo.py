@@ -9,7 +9,6 @@ and its score. --masks adds NAME_masks/, a PNG a frame (255 sounds), and --json 
 seconds, what sounds as a whole, and each object with its number and score, as COCO RLE.
 """
 
-import argparse
 import logging
 import math
 import sys
@@ -19,11 +18,12 @@ from detectron2.utils.logger import setup_logger
 from tqdm import tqdm
 
 from transavs import AVSPredictor
-from transavs.command_line import CommandParser, run
+from transavs.command_line import CommandParser, frame_rate, run
 from transavs.engine.devices import fall_back_to_cpu
 from transavs.engine.video_outputs import VideoOutputs
 from transavs.video import SOURCE_RATE, VideoError, VideoReader
 from transavs.video.files import output_names
+from transavs.weights.published import WeightsError
 
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} clips [{elapsed}<{remaining}, {rate_noinv_fmt}]"
 
@@ -44,18 +44,6 @@ def make_parser():
     parser.add_argument("--side-by-side", action="store_true", help="the original beside the drawn")
     parser.add_opts()
     return parser
-
-
-def frame_rate(text):
-    if text == SOURCE_RATE:
-        return text
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = math.nan
-    if not 0 < rate < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a positive number or {SOURCE_RATE!r}")
-    return rate
 
 
 def segment_video(predictor, video, name, args):
@@ -100,4 +88,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    run(main, OSError)
+    run(main, WeightsError, OSError)

@@ -21,6 +21,7 @@ from transavs.command_line import CommandParser, run
 from transavs.engine import export_check
 from transavs.engine.devices import fall_back_to_cpu
 from transavs.export import ClipSegmenter, export_onnx, export_torchscript, run_onnx, run_torchscript
+from transavs.weights.published import WeightsError
 
 FORMATS = {"torchscript": (export_torchscript, run_torchscript), "onnx": (export_onnx, run_onnx)}
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -82,4 +83,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    run(main, export_check.ExportError, OSError)
+    run(main, export_check.ExportError, WeightsError, OSError)

@@ -7,6 +7,7 @@ downloaded as for 3.10, checked, retagged and installed without its (outdated) v
 holds what it needs. No compiled Detectron2 operator is used by TransAVS.
 """
 
+import argparse
 import hashlib
 import importlib.util
 import subprocess
@@ -23,6 +24,7 @@ def python(*arguments):
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     if importlib.util.find_spec("detectron2") is not None:
         print("Detectron2 is already installed; it is kept.")
         return
@@ -43,7 +45,7 @@ def main():
         (wheel,) = Path(folder).glob("*.whl")
         found = hashlib.sha256(wheel.read_bytes()).hexdigest()
         if found != SHA256:
-            sys.exit(f"{wheel.name}: sha256 is {found}, expected {SHA256}; not installed")
+            sys.exit(f"install_detectron2.py: error: {wheel.name}: sha256 is {found}, expected {SHA256}; not installed")
         # pip goes by the tag in the file's name (`wheel tags` refuses: the tag inside the wheel is malformed).
         retagged = wheel.rename(wheel.with_name(wheel.name.replace("-cp310-", "-py3-")))
         python("-m", "pip", "install", "--quiet", "--no-deps", str(retagged))

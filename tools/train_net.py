@@ -12,6 +12,7 @@ from transavs.data import AVSDatasetError
 from transavs.engine.setup import num_processes, setup
 from transavs.engine.trainer import AVSTrainer, check_datasets
 from transavs.weights.checkpointer import AVSCheckpointer
+from transavs.weights.published import WeightsError
 
 
 def make_parser():
@@ -58,4 +59,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    run(main, AVSDatasetError)
+    run(main, AVSDatasetError, WeightsError)

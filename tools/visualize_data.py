@@ -23,6 +23,7 @@ from transavs.engine.devices import fall_back_to_cpu
 from transavs.engine.inputs import model_inputs
 from transavs.modeling.audio_query import record_attention
 from transavs.visualization import FORMATS, attention_figure, frames_of, input_figure, save_figure
+from transavs.weights.published import WeightsError
 
 
 def make_parser():
@@ -30,8 +31,10 @@ def make_parser():
     parser.add_config_file()
     parser.add_output_folder()
     parser.add_argument("--split", choices=("train", "test"), default="train", help="DATASETS.TRAIN or DATASETS.TEST")
-    parser.add_argument("--num-clips", type=int, default=8, help="clips to draw (default: %(default)s)")
-    parser.add_argument("--video-id", action="append", help="draw this clip instead; can be given several times")
+    parser.add_argument("--num-clips", type=int, default=8, help="how many (default: %(default)s)")
+    parser.add_argument(
+        "--video-id", action="append", metavar="ID", help="draw this clip instead; can be given several times"
+    )
     parser.add_argument("--attention", action="store_true", help="show where the model of MODEL.WEIGHTS looks")
     parser.add_argument("--format", choices=FORMATS, default="png", help="of the pictures (default: %(default)s)")
     parser.add_opts()
@@ -68,4 +71,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    run(main, AVSDatasetError, AudioError, AudioModeError, OSError)
+    run(main, AVSDatasetError, AudioError, AudioModeError, WeightsError, OSError)

@@ -10,6 +10,7 @@ when they leave, and with the program at the latest. The page is for this machin
 
 from transavs.command_line import CommandParser, run
 from transavs.engine.devices import fall_back_to_cpu
+from transavs.weights.published import WeightsError
 
 
 def make_parser():
@@ -40,4 +41,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    run(main, OSError)
+    run(main, WeightsError, OSError)

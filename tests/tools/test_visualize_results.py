@@ -11,6 +11,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
 from transavs.evaluation import AVSEvaluator
+from transavs.visualization.predictions import PredictionsError, load_dataset, load_predictions, make_picture
 
 
 @pytest.fixture
@@ -65,14 +66,11 @@ def test_tool_draws_each_clip_and_one_sheet(evaluated, tmp_path, capsys, texts_o
 
 def test_tool_computes_the_clips_jaccard_from_the_file(evaluated):
     name, predictions = evaluated
-    clip = visualize_results.load_dataset(name)["clip1"]
-    assert (
-        visualize_results.make_picture(clip, visualize_results.load_predictions(str(predictions))["clip1"]).jaccard
-        == 1.0
-    )
+    clip = load_dataset(name)["clip1"]
+    assert make_picture(clip, load_predictions(str(predictions))["clip1"]).jaccard == 1.0
 
 
-def test_tool_says_in_one_line_what_is_wrong(evaluated, tmp_path):
+def test_tool_says_in_one_line_what_is_wrong(evaluated, tmp_path, capsys):
     name, predictions = evaluated
     other = tmp_path / "other.json"
     other.write_text(json.dumps({"clips": [{"video_id": "clip0"}]}))
@@ -82,24 +80,21 @@ def test_tool_says_in_one_line_what_is_wrong(evaluated, tmp_path):
             ["--dataset", dataset, "--predictions", str(file), "--output", str(tmp_path / "out"), *more]
         )
 
-    with pytest.raises(
-        visualize_results.UsageError, match="--dataset nowhere: not registered; expected one of .*avsbench_s4_test"
-    ):
+    with pytest.raises(PredictionsError, match="dataset nowhere: not registered; expected one of .*avsbench_s4_test"):
         run("nowhere")
-    with pytest.raises(visualize_results.UsageError, match="absent.json: no such file"):
+    with pytest.raises(PredictionsError, match="absent.json: no such file"):
         run(name, tmp_path / "absent.json")
-    with pytest.raises(visualize_results.UsageError, match="other.json: not a predictions.json of AVSEvaluator"):
+    with pytest.raises(PredictionsError, match="other.json: not a predictions.json of AVSEvaluator"):
         run(name, other)
-    with pytest.raises(visualize_results.UsageError, match="--video-id clip9: no such clip in"):
+    with pytest.raises(PredictionsError, match="clip9: no such clip in"):
         run(name, predictions, "--video-id", "clip9")
-    with pytest.raises(visualize_results.UsageError, match="--num-clips 0"):
+    with pytest.raises(SystemExit):
         run(name, predictions, "--num-clips", "0")
+    assert "--num-clips 0: must be at least 1" in capsys.readouterr().err
 
 
 def test_tool_refuses_predictions_of_another_size(evaluated):
     name, predictions = evaluated
-    clip = {**visualize_results.load_dataset(name)["clip0"], "height": 17}
-    with pytest.raises(
-        visualize_results.UsageError, match=r"clip clip0: predicted masks are \[16, 16\], its frames \[17, 16\]"
-    ):
-        visualize_results.make_picture(clip, visualize_results.load_predictions(str(predictions))["clip0"])
+    clip = {**load_dataset(name)["clip0"], "height": 17}
+    with pytest.raises(PredictionsError, match=r"clip clip0: predicted masks are \[16, 16\], its frames \[17, 16\]"):
+        make_picture(clip, load_predictions(str(predictions))["clip0"])

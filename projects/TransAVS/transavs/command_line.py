@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +12,7 @@ import yaml
 from detectron2.config import CfgNode
 
 from .config import read_config
-from .video import VideoError
+from .video import SOURCE_RATE, FrameRate, VideoError
 from .video.files import find_videos
 
 # What Detectron2 and yacs raise for a file that is no config, or one with keys or values that do not belong to it.
@@ -54,7 +55,9 @@ class CommandParser(argparse.ArgumentParser):
             help="changes to the config at the end, e.g. MODEL.WEIGHTS model_best.pth",
         )
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_args(  # type: ignore[override]  # whose overloads tell namespaces apart
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> Any:
         parsed = super().parse_args(args, namespace)
         if "opts" in parsed and parsed.opts[:1] == ["--"]:
             parsed.opts = parsed.opts[1:]
@@ -106,6 +109,19 @@ class CommandParser(argparse.ArgumentParser):
     def check_at_least(self, option: str, value: float, least: float) -> None:
         if value < least:
             self.error(f"{option} {value}: must be at least {least}")
+
+
+def frame_rate(text: str) -> FrameRate:
+    """The type of an option for frames a second: a positive number, or SOURCE_RATE."""
+    if text == SOURCE_RATE:
+        return SOURCE_RATE
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a positive number or {SOURCE_RATE!r}")
+    return rate
 
 
 def run(main: Callable[[], int | None], *failures: type[Exception]) -> NoReturn:

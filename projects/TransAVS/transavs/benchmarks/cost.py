@@ -9,9 +9,9 @@ from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Instances
 from detectron2.utils.analysis import FlopCountAnalysis
-from torch import nn
 
 from ..data.audio import EXAMPLE_SHAPE
+from ..model import TransAVS
 from .measuring import DEVICE, extra_memory, in_turn
 
 HEADERS = [
@@ -61,7 +61,7 @@ def annotated_frames(cfg: CfgNode) -> int:
 
 
 @torch.no_grad()
-def measure_inference(model: nn.Module, clip: dict[str, Any], runs: int) -> tuple[float, float, float]:
+def measure_inference(model: TransAVS, clip: dict[str, Any], runs: int) -> tuple[float, float, float]:
     """Seconds of the model and of its backbone, and the model's extra MiB."""
     images = clip["images"].float().to(model.device)
     model.eval()
@@ -69,18 +69,18 @@ def measure_inference(model: nn.Module, clip: dict[str, Any], runs: int) -> tupl
     return seconds, backbone_seconds, extra_memory(lambda: model([clip]))
 
 
-def measure_training(model: nn.Module, clip: dict[str, Any], runs: int) -> tuple[float, float, float]:
+def measure_training(model: TransAVS, clip: dict[str, Any], runs: int) -> tuple[float, float, float]:
     """As `measure_inference`, forward and backward."""
     images = clip["images"].float().to(model.device)
     model.train()
 
     def step() -> None:
         model.zero_grad()
-        sum(model([clip]).values()).backward()
+        torch.stack(list(model([clip]).values())).sum().backward()
 
     def backbone_alone() -> None:
         model.zero_grad()
-        sum(feature.mean() for feature in model.backbone(images).values()).backward()
+        torch.stack([feature.mean() for feature in model.backbone(images).values()]).sum().backward()
 
     seconds, backbone_seconds = in_turn(runs, step, backbone_alone)
     model.zero_grad()
@@ -88,7 +88,7 @@ def measure_training(model: nn.Module, clip: dict[str, Any], runs: int) -> tuple
 
 
 @torch.no_grad()
-def count_flops(model: nn.Module, clip: dict[str, Any]) -> float:
+def count_flops(model: TransAVS, clip: dict[str, Any]) -> float:
     """Multiply-adds of a clip's inference, as fvcore counts them, in billions."""
     tensors = {key: value for key, value in clip.items() if isinstance(value, torch.Tensor)}  # all that can be traced
     analysis = FlopCountAnalysis(model.eval(), ([tensors],))

@@ -45,9 +45,9 @@ def extra_memory(run: Callable[[], object]) -> float:
     gc.collect()
     if DEVICE.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
+        allocated = torch.cuda.memory_allocated()
         run()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
+        return (torch.cuda.max_memory_allocated() - allocated) / 2**20
     ctypes.CDLL(None).malloc_trim(0)  # freed memory goes back first, else its reuse would not show
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before = _status_mib("VmRSS")

@@ -7,7 +7,7 @@ twice.
 
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -22,14 +22,15 @@ from detectron2.config import CfgNode
 
 from ..engine.predictor import AVSPredictor
 from ..engine.video_outputs import VideoOutputs
-from ..video import SOURCE_RATE, VideoReader, VideoWriter
+from ..video import SOURCE_RATE, FrameRate, VideoReader, VideoWriter
 from .measuring import device_name, extra_memory
 
 HEIGHT, WIDTH, FPS, SOUND_RATE = 360, 640, 30, 44100
 PAN_PIXELS = 3  # from one frame to the next
-MASKS_A_SECOND = (1, SOURCE_RATE)
+MASKS_A_SECOND: tuple[FrameRate, ...] = (1, SOURCE_RATE)
 PARTS = ("decoding", "model", "drawing", "encoding", "rest")
 Item = TypeVar("Item")
+Seconds = dict[str, float]  # by the part's name
 HEADERS = [
     "config",
     "masks a second",
@@ -52,7 +53,7 @@ class Stopwatch:
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter):
-        self.seconds: Counter[str] = Counter()  # type: ignore[assignment]
+        self.seconds: Seconds = defaultdict(float)
         self._clock, self._running, self._since = clock, ["rest"], clock()
 
     @contextmanager
@@ -67,15 +68,16 @@ class Stopwatch:
 
     def each(self, name: str, iterable: Iterable[Item]) -> Iterator[Item]:
         """Yields the iterable's items; what it takes to make them is a part."""
-        iterator, end = iter(iterable), object()
+        iterator = iter(iterable)
         while True:
             with self.part(name):
-                item = next(iterator, end)
-            if item is end:
-                return
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
             yield item
 
-    def stop(self) -> Counter[str]:
+    def stop(self) -> Seconds:
         """The seconds until now."""
         self._charge()
         return self.seconds
@@ -94,7 +96,7 @@ class TimedReader(VideoReader):
         with stopwatch.part("decoding"):
             super().__init__(path)
 
-    def sample(self, fps: float | str) -> Iterator[Any]:
+    def sample(self, fps: FrameRate) -> Iterator[Any]:
         return self.stopwatch.each("decoding", super().sample(fps))
 
     def audio_frames(self) -> Iterator[Any]:
@@ -144,7 +146,7 @@ def make_video(path: Path, seconds: int) -> None:
             container.mux(stream.encode(None))
 
 
-def segment(predictor: AVSPredictor, video: Path, masks_a_second: float | str, folder: Path) -> Counter[str]:
+def segment(predictor: AVSPredictor, video: Path, masks_a_second: FrameRate, folder: Path) -> Seconds:
     """Does what tools/demo.py does for one video. Returns: seconds of each of PARTS."""
     stopwatch = Stopwatch()
     reader = TimedReader(video, stopwatch)
@@ -167,14 +169,15 @@ def measure_video(cfg: CfgNode, name: str, seconds: int, runs: int) -> list[list
         runs: of each rate, after one that is not counted.
     """
     predictor = AVSPredictor(cfg)
-    times, peaks = defaultdict(list), defaultdict(list)
+    times: dict[FrameRate, list[Seconds]] = defaultdict(list)
+    peaks: dict[FrameRate, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         make_video(folder / "first.mp4", 1)
         make_video(folder / "video.mp4", seconds)
         segment(predictor, folder / "first.mp4", 1, folder)  # not counted
 
-        def run(rate: float | str) -> None:
+        def run(rate: FrameRate) -> None:
             times[rate].append(segment(predictor, folder / "video.mp4", rate, folder))
 
         for _ in range(runs):
@@ -183,11 +186,11 @@ def measure_video(cfg: CfgNode, name: str, seconds: int, runs: int) -> list[list
     return [make_row(name, rate, seconds, times[rate], max(peaks[rate])) for rate in MASKS_A_SECOND]
 
 
-def make_row(name: str, rate: float | str, seconds: int, times: Sequence[Counter[str]], peak: float) -> list[Any]:
+def make_row(name: str, rate: FrameRate, seconds: int, times: Sequence[Seconds], peak: float) -> list[Any]:
     """A row of the table, of the run of median length; `times` are the runs' seconds of each part."""
-    parts = sorted(times, key=Counter.total)[(len(times) - 1) // 2]
-    total = parts.total()
-    shares = [f"{100 * parts[part] / total:.1f}" for part in PARTS]
+    parts = sorted(times, key=_total)[(len(times) - 1) // 2]
+    total = _total(parts)
+    shares = [f"{100 * parts.get(part, 0) / total:.1f}" for part in PARTS]
     return [
         name,
         f"all {FPS}" if rate == SOURCE_RATE else rate,
@@ -197,6 +200,10 @@ def make_row(name: str, rate: float | str, seconds: int, times: Sequence[Counter
         *shares,
         f"{peak:.0f}",
     ]
+
+
+def _total(parts: Seconds) -> float:
+    return sum(parts.values())
 
 
 def describe(seconds: int, runs: int, trained: bool) -> str:

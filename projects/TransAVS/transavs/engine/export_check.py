@@ -56,7 +56,7 @@ def compare_with_model(
     """
     images, audio_log_mel = clip
     expected = model([{"images": images, "audio_log_mel": audio_log_mel}])[0]["sem_seg"]
-    images, audio_log_mel = images.to(model.device), audio_log_mel.to(model.device)
+    images, audio_log_mel = images.to(expected.device), audio_log_mel.to(expected.device)
     differences = [
         (run(path, images[:frames], audio_log_mel) - expected[:frames]).abs().max() for frames in (len(images), 1)
     ]

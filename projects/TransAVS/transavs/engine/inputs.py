@@ -4,10 +4,10 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from detectron2.utils.env import seed_all_rng
+from torch.utils.data import ConcatDataset
 
 from ..data import AVSDatasetError
 from .trainer import AVSTrainer, check_datasets
@@ -56,7 +56,7 @@ def _training_clips(cfg: CfgNode, known: list[str], num_clips: int, video_ids: S
 
 def _test_clips(cfg: CfgNode, known: list[str], num_clips: int, video_ids: Sequence[str] | None) -> Iterator[Clip]:
     """Those asked for, or evenly spread over the datasets."""
-    loaded = torch.utils.data.ConcatDataset(
+    loaded: ConcatDataset[Clip] = ConcatDataset(
         [AVSTrainer.build_test_loader(cfg, name).dataset for name in cfg.DATASETS.TEST]
     )
     spread = [index * len(known) // num_clips for index in range(num_clips)]

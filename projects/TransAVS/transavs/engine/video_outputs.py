@@ -15,7 +15,7 @@ from detectron2.structures import Instances
 from PIL import Image
 
 from ..evaluation.avs_evaluator import encode_mask
-from ..video import SOURCE_RATE, VideoError, VideoReader, VideoWriter
+from ..video import SOURCE_RATE, FrameRate, VideoError, VideoReader, VideoWriter
 from ..visualization import draw_objects, overlay
 from .predictor import FrameResult
 
@@ -42,7 +42,7 @@ class VideoOutputs:
         reader: VideoReader,
         threshold: float,
         source: str,
-        fps: float | str = SOURCE_RATE,
+        fps: FrameRate = SOURCE_RATE,
         masks: bool = False,
         json: bool = False,
         side_by_side: bool = False,
@@ -51,7 +51,7 @@ class VideoOutputs:
         self.json_path = folder / f"{name}_sounding.json" if json else None
         self.masks_folder = folder / f"{name}_masks" if masks else None
         self.side_by_side, self.threshold, self.reader, self.source = side_by_side, threshold, reader, source
-        self.fps = reader.fps if fps == SOURCE_RATE else fps
+        self.fps = reader.fps if fps == SOURCE_RATE else float(fps)
         self.frames: list[dict[str, Any] | None] = []  # of the JSON
         width = 2 * reader.width if side_by_side else reader.width
         self.writer = VideoWriter(self.video_path, reader.height, width, self.fps, audio=reader)

@@ -6,11 +6,11 @@ from pathlib import Path
 import gradio as gr
 from gradio_client.utils import is_http_url_like
 
-from ..video import SOURCE_RATE
+from ..video import SOURCE_RATE, FrameRate
 from .page import LEAST_THRESHOLD, Page
 
 MOST_THRESHOLD = 0.95  # of the slider
-RATES: list[tuple[str, str | int | float]] = [("1, as trained", 1), ("5", 5), ("every frame", SOURCE_RATE)]
+RATES: list[tuple[str, FrameRate]] = [("1, as trained", 1), ("5", 5), ("every frame", SOURCE_RATE)]
 MAX_WAITING = 20  # requests
 SWEEP_SECONDS, MAX_AGE_SECONDS = 600, 6 * 3600  # how often old files are looked for, and how old they may get
 THEME = gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # no font from elsewhere
@@ -29,7 +29,7 @@ def refuse_addresses(component: gr.Video) -> None:
             raise gr.Error("An address is not fetched: upload the video itself.", print_exception=False)
         return await move(path)
 
-    component.async_move_resource_to_block_cache = move_unless_address  # type: ignore[method-assign]
+    component.async_move_resource_to_block_cache = move_unless_address
 
 
 def build(page: Page, examples: Sequence[str], threshold: float) -> gr.Blocks:

@@ -15,7 +15,7 @@ import gradio as gr
 
 from ..engine.predictor import AVSPredictor
 from ..engine.video_outputs import VideoOutputs
-from ..video import VideoError, VideoReader
+from ..video import FrameRate, VideoError, VideoReader
 from .recording import Recording
 from .timeline import Timeline
 from .visitors import Visitors
@@ -58,7 +58,7 @@ class Page:
     def segment(
         self,
         video: str | None,
-        fps: float | str,
+        fps: FrameRate,
         mask_threshold: float,
         least_score: float,
         request: gr.Request,
@@ -124,7 +124,7 @@ class Page:
         if self._ended:
             raise gr.Error("The program was ended.", print_exception=False)
 
-    def _record(self, reader: VideoReader, fps: float | str, recording: Recording) -> Iterator[Step]:
+    def _record(self, reader: VideoReader, fps: FrameRate, recording: Recording) -> Iterator[Step]:
         """Runs the model. Yields: at the start of each clip its number, and how many there are."""
         seconds = self.predictor.cfg.MODEL.TRANSAVS.NUM_FRAMES
         num_clips = -(-reader.num_seconds(fps) // seconds)
@@ -140,7 +140,6 @@ class Page:
     def _draw(self, run: Run, mask_threshold: float, least_score: float, progress: gr.Progress) -> Outputs:
         recording, reader = run.recording, run.recording.reader
         timeline = Timeline(reader.num_seconds(recording.fps))
-        wanted = {"fps": recording.fps, "masks": True, "json": True}
         name = Path(reader.path).name
         with self._lock:
             # Two folders in turn: the last result may still be played.
@@ -148,7 +147,9 @@ class Page:
             folder = run.folder / f"drawn_{run.num_drawings % 2}"
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            with VideoOutputs(folder, Path(name).stem, reader, mask_threshold, name, **wanted) as outputs:
+            with VideoOutputs(
+                folder, Path(name).stem, reader, mask_threshold, name, recording.fps, masks=True, json=True
+            ) as outputs:
                 for result in recording.replay(mask_threshold, least_score):
                     self._check_end()
                     outputs.add(result)
@@ -170,6 +171,7 @@ def told_on_the_page() -> Iterator[None]:
 
 def pack(outputs: VideoOutputs) -> Path:
     """The masks and their description, in one archive beside the video."""
+    assert outputs.masks_folder and outputs.json_path
     path = outputs.masks_folder.with_suffix(".zip")
     with zipfile.ZipFile(path, "w") as archive:  # stored: PNG is compressed
         archive.write(outputs.json_path, outputs.json_path.name, zipfile.ZIP_DEFLATED)

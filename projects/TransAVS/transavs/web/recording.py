@@ -9,7 +9,7 @@ import torch
 from detectron2.structures import Instances
 
 from ..engine.predictor import FrameResult
-from ..video import VideoReader
+from ..video import FrameRate, VideoReader
 
 PERCENTS = np.linspace(0, 1, 101, dtype=np.float32)
 
@@ -27,7 +27,7 @@ class Recording:
         least_threshold: the model's own TEST.MASK_THRESHOLD; no lower one can be tried.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], reader: VideoReader, fps: float | str, least_threshold: float):
+    def __init__(self, folder: str | os.PathLike[str], reader: VideoReader, fps: FrameRate, least_threshold: float):
         self.folder, self.reader, self.fps, self.least_threshold = Path(folder), reader, fps, least_threshold
         self.folder.mkdir()
         self.num_frames = 0

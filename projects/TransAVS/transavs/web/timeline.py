@@ -145,14 +145,15 @@ def _thumbnail(frame: np.ndarray, mask: np.ndarray) -> Image.Image:
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     half = (0.5 + MARGIN) * max(bottom - top, right - left)
     middle_y, middle_x = (top + bottom) / 2, (left + right) / 2
-    box = [round(side) for side in (middle_x - half, middle_y - half, middle_x + half, middle_y + half)]
+    box = (round(middle_x - half), round(middle_y - half), round(middle_x + half), round(middle_y + half))
     alpha = Image.fromarray(np.where(mask, 255, round(255 * (1 - FADED))).astype(np.uint8)).crop(box)
     square = Image.new("RGB", alpha.size, "white")
     square.paste(Image.fromarray(frame).crop(box), mask=alpha)
     return square.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
 
 
-def _data_url(image: Image.Image) -> str:
+def _data_url(image: Image.Image | None) -> str:
+    assert image is not None  # a cell has one as soon as an object is in it
     buffer = io.BytesIO()
     image.save(buffer, "PNG" if image.width > THUMBNAIL else "JPEG", quality=80)
     kind = "png" if image.width > THUMBNAIL else "jpeg"
