@@ -122,6 +122,11 @@ def _array_from_buffer(buffer: bytes, dtype: np.dtype, shape: tuple[int, ...], o
     return np.frombuffer(buffer, dtype).reshape(shape, order=order)
 
 
+def _refused_array(*_arguments: object) -> np.ndarray:
+    """In place of `numpy.ndarray`, which `_reconstruct` takes as an argument and nothing calls."""
+    raise UnsafePickleError("a call of numpy.ndarray, expected arrays as numpy pickles them")
+
+
 def _scalar(dtype: np.dtype, data: str | bytes) -> np.generic:
     """In place of numpy's `scalar`; Python 2 wrote its bytes as text."""
     return np.frombuffer(data.encode("latin1") if isinstance(data, str) else data, dtype, count=1)[0]
@@ -140,7 +145,7 @@ class _WeightsUnpickler(TensorUnpickler):
 
     ALLOWED = {
         **TensorUnpickler.ALLOWED,
-        ("numpy", "ndarray"): None,  # only an argument, of `_reconstruct`
+        ("numpy", "ndarray"): _refused_array,
         ("numpy", "dtype"): _dtype,
         **{
             (f"numpy.{core}.{module}", name): function
