@@ -80,6 +80,22 @@ def test_s4_test_clip_has_five_masks(s4):
     assert [Path(path).name for path in clip["sem_seg_file_names"]] == [f"b_0_5000_{k}.png" for k in range(1, 6)]
 
 
+def test_instances_are_listed_where_they_are_there(s4):
+    paths = ClipPaths(s4, "s4", "train", "a_1000_6000", "dog")
+    _write_image(paths.instances(1))
+    (clip,) = load_avsbench(s4, "s4", "train")
+    folder = s4 / "Single-source/s4_data/gt_instances/train/dog/a_1000_6000"
+    assert clip["instance_file_names"] == [f"{folder}/a_1000_6000_1.png", None, None, None, None]
+    assert "instance_file_names" not in load_avsbench(s4, "s4", "test")[0]
+
+
+def test_a_clip_with_some_of_its_instances_is_reported(ms3):
+    paths = ClipPaths(ms3, "ms3", "test", "m1")
+    for k in (1, 2, 3, 5):
+        _write_image(paths.instances(k))
+    assert f"instances of a frame are missing or empty: expected {paths.instances(4)}" in _error(ms3, "ms3", "test")
+
+
 def test_ms3_clip_has_its_official_paths_and_no_category(ms3):
     (clip,) = load_avsbench(ms3, "ms3", "test")
     data = ms3 / "Multi-sources/ms3_data"

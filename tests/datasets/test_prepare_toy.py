@@ -1,6 +1,7 @@
 """datasets/prepare_toy.py, and the writing that it shares with prepare_stamps.py."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,31 @@ def test_folder_with_files_of_another_origin_is_left_alone(tmp_path, monkeypatch
 def test_bad_option_is_named(tmp_path, monkeypatch, options, message):
     with pytest.raises(SystemExit, match=message):
         _run(monkeypatch, tmp_path, *options)
+
+
+def test_an_output_without_instances_is_made_anew(toy, tmp_path, monkeypatch):
+    _run(monkeypatch, tmp_path)
+    for folder in tmp_path.glob("*/*/gt_instances"):
+        shutil.rmtree(folder)
+    _run(monkeypatch, tmp_path)
+    assert _contents(tmp_path) == _contents(toy)
+
+
+@pytest.mark.parametrize("subset", ["s4", "ms3"])
+def test_instances_are_the_masks_object_by_object(toy, subset):
+    heard = set()
+    for clip in load_avsbench(toy, subset, "test"):
+        samples, _ = soundfile.read(clip["audio_file_name"])
+        levels = np.sqrt((samples.reshape(5, -1) ** 2).mean(1))
+        for second, (mask, instances) in enumerate(zip(clip["sem_seg_file_names"], clip["instance_file_names"])):
+            numbers = np.asarray(Image.open(instances))
+            assert np.array_equal(numbers > 0, np.asarray(Image.open(mask)) > 0)
+            names = [clip["objects"][number - 1] for number in np.unique(numbers[numbers > 0])]
+            assert bool(names) == (levels[second] > 0.01)
+            if subset == "s4":
+                assert names == [clip["category"]]
+            heard.add(len(names))
+    assert heard == ({1} if subset == "s4" else {1, 2, 3})
 
 
 def test_oracle_file_holds_the_mean_over_test_frames(toy):

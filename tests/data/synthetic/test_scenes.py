@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transavs.data.synthetic.scenes import Motion, Scene, Sprite, compose
+from transavs.data.synthetic.scenes import Motion, MotionRanges, Scene, Sprite, compose, random_scene
 
 
 def test_hidden_part_of_an_object_is_not_visible(square_sprite, still):
@@ -18,6 +18,19 @@ def test_hidden_part_of_an_object_is_not_visible(square_sprite, still):
 def test_part_outside_the_frame_counts_as_hidden(square_sprite, still):
     _, visible, shares = compose(np.zeros((64, 64, 3), np.uint8), 0.5, [square_sprite()], [still(0, 32)])
     assert visible[0].sum() == 10 * 20 and shares[0] == 0.5
+
+
+def test_only_the_moments_asked_for_are_drawn(square_sprite, black):
+    ranges = MotionRanges(area=(0.1, 0.1))
+    results = []
+    for moments in ([], [[(t + 0.5) / 5 for t in range(5)]], [[0.3]]):
+        rng = np.random.default_rng(3)
+        results.append((*random_scene(rng, black, [square_sprite(), square_sprite()], ranges, *moments), rng.random()))
+    (_, frames, visible, following), (_, same, _, same_following), (scene, few, seen, _) = results
+    assert frames.shape == (5, 64, 64, 3) and visible.shape == (2, 5, 64, 64)
+    assert np.array_equal(frames, same) and following == same_following
+    assert few.shape == (1, 64, 64, 3) and seen.shape == (2, 1, 64, 64)
+    assert np.array_equal(few[0], scene.draw(0.3))
 
 
 def test_a_scene_moves_from_its_first_moment_to_its_last_at_any_size(square_sprite, black):

@@ -119,7 +119,8 @@ def load_avsbench(root: FilePath, subset: str, split: str) -> list[dict[str, Any
         list[dict]: a dict a clip with `video_id`, `category` (S4), `file_names` (5 paths), `sem_seg_file_names`
         (5 paths, None where a frame has no annotation), `audio_file_name` (the wav if there is one, else the pickled
         log-mel), `height`, `width`, and, where it is known, `objects`: the names of all that the clip shows, from the
-        csv's column of that name; without it, the category of an S4 clip.
+        csv's column of that name; without it, the category of an S4 clip. `instance_file_names`, of the same form as
+        `sem_seg_file_names`, is there where the clip has a picture of its single objects' masks.
     """
     _require(split, SPLITS, "split")
     rows = [row for row in read_clip_table(root, subset) if row["split"] == split]
@@ -156,6 +157,12 @@ def _describe_clip(root: FilePath, subset: str, split: str, row: dict[str, str])
     }
     if subset == "s4":
         dataset_dict["category"] = row["category"]
+    instances = [paths.instances(k) if k in annotated else None for k in range(1, NUM_FRAMES + 1)]
+    found = [path for path in instances if path and _has_content(path)]
+    if found:
+        dataset_dict["instance_file_names"] = instances
+        missing = [path for path in instances if path and path not in found]
+        problems += [f"instances of a frame are missing or empty: expected {path}" for path in missing]
     objects = row.get(OBJECTS_COLUMN) or row.get("category")
     if objects:
         dataset_dict["objects"] = [name.strip() for name in objects.split(OBJECTS_SEPARATOR)]

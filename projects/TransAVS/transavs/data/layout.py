@@ -17,6 +17,7 @@ class Layout:
     columns: tuple[str, ...]  # the csv's header; the first column's name is free when reading
     frame: str
     mask: str
+    instances: str  # Stamps and Toy have them, AVSBench does not
     wav: str
     log_mel: str
 
@@ -36,6 +37,7 @@ LAYOUTS = {
         columns=("name", "split", "category"),
         frame="Single-source/s4_data/visual_frames/{split}/{category}/{name}/{name}_{k}.png",
         mask="Single-source/s4_data/gt_masks/{split}/{category}/{name}/{name}_{k}.png",
+        instances="Single-source/s4_data/gt_instances/{split}/{category}/{name}/{name}_{k}.png",
         wav="Single-source/s4_data/audio_wav/{split}/{category}/{name}.wav",
         log_mel="Single-source/s4_data/audio_log_mel/{split}/{category}/{name}.pkl",
     ),
@@ -44,6 +46,7 @@ LAYOUTS = {
         columns=("video_id", "split"),
         frame="Multi-sources/ms3_data/visual_frames/{name}/{name}.mp4_{k}.png",
         mask="Multi-sources/ms3_data/gt_masks/{split}/{name}/{name}_{k}.png",
+        instances="Multi-sources/ms3_data/gt_instances/{split}/{name}/{name}_{k}.png",
         wav="Multi-sources/ms3_data/audio_wav/{split}/{name}.wav",
         log_mel="Multi-sources/ms3_data/audio_log_mel/{split}/{name}.pkl",
     ),
@@ -74,6 +77,9 @@ class ClipPaths:
 
     def mask(self, k: int) -> str:
         return self._path(self._layout.mask, k=k)
+
+    def instances(self, k: int) -> str:
+        return self._path(self._layout.instances, k=k)
 
     @property
     def wav(self) -> str:

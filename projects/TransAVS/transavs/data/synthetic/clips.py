@@ -18,19 +18,25 @@ SUPERSAMPLING = 2  # objects are pasted at whole pixels; drawn larger and reduce
 
 @dataclass
 class Clip:
-    """`frames` uint8 [T,H,W,3], `masks` and `visible` (any object) bool [T,H,W], `waveform` float32 [samples].
+    """`frames` uint8 [T,H,W,3], `visible` (any object) bool [T,H,W], `waveform` float32 [samples].
 
-    `category` is the first object's name, `objects` has all of them, in alphabetical order; `scene` draws the clip at
-    other times and sizes than its frames'.
+    `category` is the first object's name, `objects` has all of them, in alphabetical order; `sounding` bool [n,T,H,W]
+    holds the visible pixels of each of them, in that order, in the seconds in which it sounds. `scene` draws the clip
+    at other times and sizes than its frames'.
     """
 
     frames: NDArray[np.uint8]
-    masks: NDArray[np.bool_]
+    sounding: NDArray[np.bool_]
     visible: NDArray[np.bool_]
     waveform: NDArray[np.float32]
     category: str
     objects: list[str]
     scene: Scene
+
+    @property
+    def masks(self) -> NDArray[np.bool_]:
+        """All that sounds in each frame: bool [T,H,W]."""
+        return np.any(self.sounding, axis=0)
 
 
 class ClipMaker(Protocol):
@@ -80,9 +86,10 @@ def make_clip(
     depth = rng.permutation(len(sprites))  # who is in front must not tell who sounds
     scene, frames, visible = random_scene(rng, background, [sprites[i] for i in depth], ranges)
     sounding = visible & active[depth][:, :, None, None]
+    order = sorted(range(len(scene.sprites)), key=lambda number: scene.sprites[number].name)
     waveform = mix_sounds(rng, [sprite.sound for sprite in sprites], active)
-    objects = sorted(sprite.name for sprite in sprites)
-    return Clip(frames, np.any(sounding, axis=0), np.any(visible, axis=0), waveform, sprites[0].name, objects, scene)
+    objects = [scene.sprites[number].name for number in order]
+    return Clip(frames, sounding[order], np.any(visible, axis=0), waveform, sprites[0].name, objects, scene)
 
 
 def spread_test_clips(maker: ClipMaker, subset: str, num_clips: int, available: int, seed: int) -> list[Clip]:

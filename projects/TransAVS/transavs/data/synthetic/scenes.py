@@ -173,11 +173,21 @@ def compose(
 
 
 def random_scene(
-    rng: np.random.Generator, background: Background, sprites: Sequence[Sprite], ranges: MotionRanges
+    rng: np.random.Generator,
+    background: Background,
+    sprites: Sequence[Sprite],
+    ranges: MotionRanges,
+    moments: Sequence[float] = FRAME_PROGRESSES,
 ) -> tuple[Scene, NDArray[np.uint8], NDArray[np.bool_]]:
-    """Place the objects anew until each is sensibly visible in all frames of the clip.
+    """Place the objects anew until each is sensibly visible in all frames that are drawn.
 
     Silent objects are held to the same rule as sounding ones: how well one sees an object must not tell if it sounds.
+
+    Args:
+        background: what they move over.
+        sprites: the objects, later ones in front.
+        ranges: how they may move.
+        moments: from 0, the clip's start, to 1, its end: one for each of the T frames; by default those of a clip.
 
     Returns:
         Scene; frames uint8 [T,H,W,3]; visible bool [n,T,H,W], each object's pixels that nothing hides.
@@ -185,11 +195,11 @@ def random_scene(
     Raises:
         AVSDatasetError: if no placement shows every object.
     """
-    pictures = [background.draw(progress, background.size) for progress in FRAME_PROGRESSES]
+    pictures = [background.draw(progress, background.size) for progress in moments]
     for attempt in range(MAX_PLACEMENTS):
         shrink = 0.99 ** max(0, attempt - 50)
         motions = [random_motion(rng, sprite, background.size, ranges, shrink) for sprite in sprites]
-        composed = [compose(*moment, sprites, motions) for moment in zip(pictures, FRAME_PROGRESSES)]
+        composed = [compose(*moment, sprites, motions) for moment in zip(pictures, moments)]
         frames, visible, shares = map(np.stack, zip(*composed))  # T H W 3, T n H W, T n
         if shares.min() >= MIN_VISIBLE_SHARE and visible.mean((2, 3)).min() >= MIN_VISIBLE_AREA:
             return Scene(background, sprites, motions), frames, visible.swapaxes(0, 1)

@@ -28,11 +28,17 @@ PNG_COMPRESSION = 6
 
 
 def write_clip(clip: Clip, paths: ClipPaths, annotated_frames: Collection[int]) -> None:
-    """Write a clip's files; masks only for the frames (from 1) in `annotated_frames`."""
+    """Write a clip's files; masks only for the frames (from 1) in `annotated_frames`.
+
+    In the picture of the instances, the k-th of the clip's `objects` has the value k (from 1) where it sounds.
+    """
+    numbers = np.arange(1, len(clip.objects) + 1, dtype=np.uint8)
     for k in range(1, NUM_FRAMES + 1):
         _save_png(clip.frames[k - 1], paths.frame(k))
         if k in annotated_frames:
             _save_png(clip.masks[k - 1].astype(np.uint8) * 255, paths.mask(k))
+            instances = np.tensordot(numbers, clip.sounding[:, k - 1].astype(np.uint8), axes=1)
+            _save_png(instances.astype(np.uint8), paths.instances(k))
     _make_parent(paths.wav)
     soundfile.write(paths.wav, clip.waveform, SAMPLE_RATE, subtype="PCM_16")
 
@@ -137,7 +143,8 @@ def prepare_subset(
     old = json.loads(manifest_path.read_text()) if manifest_path.is_file() else None
     if old is None and folder.is_dir() and any(folder.iterdir()):
         raise AVSDatasetError(f"{folder} holds files that this script did not make: remove it or change --output")
-    if old is not None and old == {**manifest, "oracle_mJ": old.get("oracle_mJ")} and old["oracle_mJ"] is not None:
+    has_instances = any(folder.glob("*/gt_instances"))  # which were not written at first; all other files stay the same
+    if old is not None and _is_finished(old, manifest) and has_instances:
         oracle = float(old["oracle_mJ"])
         _write_oracle(output, subset, oracle)
         print(f"{folder} is already made with these arguments; audio-blind oracle on test: mJ {oracle:.4f}")
@@ -155,6 +162,11 @@ def prepare_subset(
     seconds = time.perf_counter() - start
     print(f"{folder}: {len(tasks)} clips in {seconds:.0f} s; audio-blind oracle on test: mJ {oracle:.4f}")
     return oracle
+
+
+def _is_finished(found: dict[str, object], manifest: dict[str, object]) -> bool:
+    """Whether a folder's manifest says that it holds all that `manifest` asks for."""
+    return found.get("oracle_mJ") is not None and {**found, "oracle_mJ": None} == {**manifest, "oracle_mJ": None}
 
 
 def _write_oracle(output: str | os.PathLike[str], subset: str, oracle: float) -> None:
