@@ -5,6 +5,7 @@ from detectron2.engine import hooks
 from detectron2.evaluation import DatasetEvaluator
 
 from transavs.data import AVSDatasetError
+from transavs.engine import trainer
 from transavs.engine.trainer import AVSTrainer, check_datasets, optimizer_class
 
 
@@ -169,3 +170,12 @@ def test_a_frozen_audio_backbone_without_weights_is_told(
     with caplog.at_level("WARNING"):
         AVSTrainer(cfg).resume_or_load(resume=False)
     assert any("RANDOM WEIGHTS THAT WILL NEVER TRAIN" in record.getMessage() for record in caplog.records) == warns
+
+
+def test_the_context_of_a_frame_is_refused_where_training_sees_one_second(small_cfg, monkeypatch):
+    clip = {"video_id": "a", "sem_seg_file_names": ["1.png", None, None, None, None]}
+    monkeypatch.setattr(trainer, "get_detection_dataset_dicts", lambda *args, **kwargs: [clip])
+    with pytest.raises(ValueError, match="AUDIO_CONTEXT is 'frame', expected 'clip': .*toy_s4_train.* second 0 alone"):
+        AVSTrainer.build_train_loader(small_cfg("MODEL.TRANSAVS.AUDIO_CONTEXT", "frame"))
+    clip["sem_seg_file_names"][3] = "4.png"
+    AVSTrainer.build_train_loader(small_cfg("MODEL.TRANSAVS.AUDIO_CONTEXT", "frame"))

@@ -40,6 +40,14 @@ class ClipComposer(Protocol):
         ...
 
 
+def annotated_seconds(clip: dict[str, Any]) -> list[int]:
+    """The seconds of a dataset dict's clip, from 0, whose frames have a mask."""
+    if "compose" in clip:
+        composer: ClipComposer = clip["compose"]
+        return list(composer.annotated)
+    return [second for second, path in enumerate(clip["sem_seg_file_names"]) if path is not None]
+
+
 @dataclass(frozen=True)
 class ClipReader:
     """Reads a dataset dict's clip: in training the annotated frames with their masks, in testing all frames.
@@ -108,7 +116,7 @@ class ClipReader:
             )
         assert rng is not None
         composer: ClipComposer = clip["compose"]
-        raw = composer(rng, self._choose(list(composer.annotated), rng, wanted))
+        raw = composer(rng, self._choose(annotated_seconds(clip), rng, wanted))
         if self.image_format == "BGR":
             raw.frames[:] = [np.ascontiguousarray(frame[..., ::-1]) for frame in raw.frames]
         return raw
@@ -118,7 +126,7 @@ class ClipReader:
     ) -> list[int]:
         if not self.is_train:
             return list(range(len(clip["file_names"])))
-        annotated = [index for index, path in enumerate(clip["sem_seg_file_names"]) if path is not None]
+        annotated = annotated_seconds(clip)
         if not annotated:
             raise AVSDatasetError(
                 f"clip {clip['video_id']} ({clip['file_names'][0]}, ...): no frame has a mask, expected at least one "

@@ -25,6 +25,7 @@ from torch import nn
 
 from ..data.audio_modes import replace_audio
 from ..data.mapper import AVSDatasetMapper
+from ..data.reading import annotated_seconds
 from ..evaluation import AVSEvaluator
 from ..weights.checkpointer import AVSCheckpointer
 from ..weights.initializing import initialize_parts
@@ -71,6 +72,7 @@ class AVSTrainer(DefaultTrainer):
     def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict]]:
         # Not filtered by annotations: a clip in which nothing sounds teaches as much.
         clips = get_detection_dataset_dicts(_known(cfg.DATASETS.TRAIN, "DATASETS.TRAIN"), filter_empty=False)
+        _check_audio_context(cfg, clips)
         mapper = AVSDatasetMapper(cfg, is_train=True, clips=clips)
         return build_detection_train_loader(cfg, dataset=clips, mapper=mapper)
 
@@ -198,6 +200,16 @@ def check_datasets(cfg: CfgNode, keys: Sequence[str] = ("TRAIN", "VAL", "TEST"))
             continue  # the only one that may be left out
         for name in _known(cfg.DATASETS[key], f"DATASETS.{key}"):
             DatasetCatalog.get(name)
+
+
+def _check_audio_context(cfg: CfgNode, clips: Sequence[dict]) -> None:
+    """Raises: ValueError: AUDIO_CONTEXT is "frame" where training shows one second of its clips only, as S4 does."""
+    seconds = {second for clip in clips for second in annotated_seconds(clip)}
+    if cfg.MODEL.TRANSAVS.AUDIO_CONTEXT == "frame" and len(seconds) == 1:
+        raise ValueError(
+            f"MODEL.TRANSAVS.AUDIO_CONTEXT is 'frame', expected 'clip': of clips of {', '.join(cfg.DATASETS.TRAIN)} "
+            f"training sees second {seconds.pop()} alone, so that the columns of W1 for the others would never learn"
+        )
 
 
 def _known(names: Sequence[str], key: str) -> list[str]:
