@@ -22,6 +22,7 @@ from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 from fvcore.common.param_scheduler import PolynomialDecayParamScheduler
 from torch import nn
+from torch.utils.data import DataLoader
 
 from ..data.audio_modes import replace_audio
 from ..data.mapper import AVSDatasetMapper
@@ -77,7 +78,7 @@ class AVSTrainer(DefaultTrainer):
         return build_detection_train_loader(cfg, dataset=clips, mapper=mapper)
 
     @classmethod
-    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable[list[dict]]:
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader[Any]:
         clips = replace_audio(get_detection_dataset_dicts(dataset_name, filter_empty=False), cfg.TEST.AUDIO)
         return build_detection_test_loader(
             clips, mapper=AVSDatasetMapper(cfg, is_train=False), num_workers=cfg.DATALOADER.NUM_WORKERS

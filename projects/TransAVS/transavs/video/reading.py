@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 FrameRate = float | Fraction | Literal["source"]  # frames a second
 SOURCE_RATE: Final = "source"  # in place of a frame rate: every frame of the video, at its own time
-FrameRate = float | Fraction | Literal["source"]  # frames a second
 VIDEO_SUFFIXES = (".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ogv", ".ts", ".webm", ".wmv")
 # Read as FFmpeg names them; a playlist is not among them, since it could name any other file of the machine. Pictures
 # and sounds are, for a better message.
