@@ -15,9 +15,11 @@ from transavs import register_avs_dataset, visualization
 from transavs.config import read_config
 from transavs.data import AVSDatasetError
 from transavs.data.audio import SILENCE
+from transavs.data.mixing import MIXES
 from transavs.engine.devices import fall_back_to_cpu
 from transavs.engine.inputs import model_inputs
 from transavs.visualization.canvas import GAP
+from transavs.visualization.inputs import MIX_TITLES
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "configs/toy/toy_s4_R18.yaml")
@@ -201,3 +203,13 @@ def test_input_figure_shows_log_mel_with_time_to_the_right_and_low_notes_below()
     bright = image[y : y + 64, x : x + 32] > 600
     assert bright[33:63, 17:31].all() and not bright[:31].any() and not bright[:, :15].any()
     assert (image[y + 1 : y + 63, x - GAP - 31 : x - GAP - 1] < 60).all()  # silence
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_input_figure_says_how_a_clip_is_mixed(mix):
+    def texts(clip):
+        return [text.get_text() for text in visualization.input_figure(clip, cell=32).texts]
+
+    assert f"clip  ·  mixed: {MIX_TITLES[mix]}" in texts({**model_input(), "mix": mix})
+    plain = texts({**model_input(), "mix": ""})
+    assert "clip" in plain and not any("mixed" in text for text in plain)

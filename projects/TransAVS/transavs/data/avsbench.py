@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -226,14 +226,22 @@ def register_avs_dataset(name: str, root: FilePath, subset: str, split: str) -> 
     _require(subset, LAYOUTS, "subset")
     _require(split, SPLITS, "split")
     root = os.fspath(root)
-    DatasetCatalog.register(name, lambda: load_avsbench(root, subset, split))
+    register_clips(name, lambda: load_avsbench(root, subset, split), subset=subset, split=split, root=root)
+
+
+def register_clips(name: str, load: Callable[[], list[dict[str, Any]]], **metadata: object) -> None:
+    """Make what `load` lists known to Detectron2 under `name`, as a dataset that AVSEvaluator scores.
+
+    Args:
+        load: gives the dataset dicts, when the dataset is used.
+        metadata: more of it for Detectron2's MetadataCatalog. `training_only` keeps the dataset out of testing.
+    """
+    DatasetCatalog.register(name, load)
     MetadataCatalog.get(name).set(
         evaluator_type="avs",
-        subset=subset,
-        split=split,
-        root=root,
         stuff_classes=["sounding"],
         stuff_colors=[(255, 64, 64)],
         thing_classes=["sounding"],
         thing_colors=[(255, 64, 64)],
+        **metadata,
     )

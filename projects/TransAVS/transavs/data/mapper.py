@@ -134,6 +134,7 @@ class AVSDatasetMapper:
         if self.is_train:
             clip["instances"] = [_sounding_instances(frame_masks) for frame_masks in masks]
             clip["mix"] = raw.mix
+        clip.pop("compose", None)  # it has done its work
         return clip
 
     def _generator(self, clip: dict[str, Any]) -> np.random.Generator | None:
@@ -144,7 +145,7 @@ class AVSDatasetMapper:
 
     def _mix(self, raw: RawClip, mixing: ClipMixing, rng: np.random.Generator) -> RawClip:
         def draw() -> RawClip:
-            return self.read(self.clips[rng.integers(len(self.clips))], rng, wanted=raw.frame_indices)
+            return self.read(self.clips[int(rng.integers(len(self.clips)))], rng, wanted=raw.frame_indices)
 
         return mixing(raw, draw, rng)
 
@@ -152,7 +153,7 @@ class AVSDatasetMapper:
         """All that sounds in a frame as one target, or each object as its own. Takes and gives F bool [n, H, W]."""
         if self.targets == "instances":
             return masks
-        return [frame.any(0, keepdims=True) if len(frame) else frame for frame in masks]
+        return [np.any(frame, axis=0, keepdims=True) if len(frame) else frame for frame in masks]
 
     def _augment(
         self, frames: list[NDArray[np.uint8]], masks: list[NDArray[np.bool_]]

@@ -111,8 +111,8 @@ class AudioAugment:
             if decibels and not (len(decibels) == 2 and decibels[0] <= decibels[1] <= most):
                 expected = "two numbers of decibels, the lower one first" + (", at most 0" if most == 0 else "")
                 raise ValueError(f"INPUT.AUDIO.{key} is {list(decibels)}, expected {expected}")
-        self.gain = tuple(gain) if any(gain) else None
-        self.noise = tuple(noise) if any(noise) else None
+        self.gain = (gain[0], gain[1]) if any(gain) else None
+        self.noise = (noise[0], noise[1]) if any(noise) else None
 
     def __bool__(self) -> bool:
         return self.gain is not None or self.noise is not None

@@ -25,6 +25,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..data.audio_modes import replace_audio
+from ..data.avsbench import AVSDatasetError
 from ..data.mapper import AVSDatasetMapper
 from ..data.reading import annotated_seconds
 from ..evaluation import AVSEvaluator
@@ -222,4 +223,8 @@ def _known(names: Sequence[str], key: str) -> list[str]:
         ]
         found = ", ".join(unknown) + " not registered" if unknown else "no dataset"
         raise KeyError(f"{key}: {found}; expected some of: {', '.join(sorted(registered))}")
+    unscored = [name for name in names if MetadataCatalog.get(name).get("training_only")]
+    if unscored and key != "DATASETS.TRAIN":
+        reason = "composed anew each time that it is read, for DATASETS.TRAIN only"
+        raise AVSDatasetError(f"{key}: {', '.join(unscored)} is {reason}")
     return list(names)

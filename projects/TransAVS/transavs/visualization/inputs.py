@@ -11,13 +11,22 @@ from .canvas import FAINT_COLOR, GAP, Box, axes_at, blank_figure, resize, show, 
 from .masks import GROUND_TRUTH_COLOR, overlay
 
 SOUND_MAP = "magma"
+MIX_TITLES = {
+    "first": "its own sound, and what was pasted is silent",
+    "second": "the sound of what was pasted alone",
+    "both": "both sounds",
+    "silence": "silence",
+    "noise": "noise",
+    "offscreen": "a sound that nothing in the picture makes",
+}
 
 
 def input_figure(clip: dict[str, Any], image_format: str = "RGB", cell: int = 128) -> Figure:
     """A model input, second by second: its frames, in training their masks, and the log-mel example of each second.
 
     Args:
-        clip: as `AVSDatasetMapper` makes it: `images`, `frame_indices`, `audio_log_mel` and perhaps `instances`.
+        clip: as `AVSDatasetMapper` makes it: `images`, `frame_indices`, `audio_log_mel` and perhaps `instances`; the
+            title says what `mix` is.
         image_format: INPUT.FORMAT, the order of the images' channels.
         cell: height of a frame in the figure, in pixels.
 
@@ -30,7 +39,7 @@ def input_figure(clip: dict[str, Any], image_format: str = "RGB", cell: int = 12
     columns = [label + second * (width + GAP) for second in range(seconds)]
     below = top + len(rows) * (cell + GAP)
     figure = blank_figure(columns[-1] + width + margin, below + sound + 40)
-    write(figure, label, 16, clip.get("video_id", ""), size=11, weight="bold")
+    write(figure, label, 16, _title(clip), size=11, weight="bold")
     for second, x in enumerate(columns):
         write(figure, x, 42, f"second {second}", color=FAINT_COLOR)
     for row, (name, images) in enumerate(rows.items()):
@@ -58,6 +67,11 @@ def _pictures(clip: dict[str, Any], image_format: str) -> dict[str, Iterable[np.
     masks = [instances.gt_masks.tensor.any(0).numpy() for instances in clip["instances"]]
     masked = [overlay(frame, mask, color=GROUND_TRUTH_COLOR) for frame, mask in zip(frames, masks)]
     return {"frame": frames, "mask": masked}
+
+
+def _title(clip: dict[str, Any]) -> str:
+    name, mix = clip.get("video_id", ""), clip.get("mix")
+    return f"{name}  ·  mixed: {MIX_TITLES[mix]}" if mix else name
 
 
 def _show_log_mel(figure: Figure, log_mel: np.ndarray, boxes: Sequence[Box]) -> None:

@@ -41,10 +41,12 @@ def load_backgrounds(root: str | os.PathLike[str], size: int) -> dict[str, list[
     num_test, num_val = max(1, round(len(paths) * 0.25)), max(1, round(len(paths) * 0.15))
     test, val, train = np.split(order, [num_test, num_test + num_val])
     shares = {"train": train, "val": val, "test": test}
-    return {
-        split: [Photograph(paths[i], _read_reduced(paths[i], 3 * size)) for i in sorted(chosen)]
-        for split, chosen in shares.items()
-    }
+    return {split: [read_photograph(paths[i], size) for i in sorted(chosen)] for split, chosen in shares.items()}
+
+
+def read_photograph(path: Path, size: int) -> Photograph:
+    """`size`: pixels of a side of the clips' frames."""
+    return Photograph(path, _read_reduced(path, 3 * size))
 
 
 def _read_reduced(path: Path, short_side: int) -> Image.Image:

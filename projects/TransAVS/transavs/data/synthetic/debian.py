@@ -15,17 +15,18 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transavs" / "debian"
 
 
-def package_root(package: str, folder: str) -> Path:
+def package_root(package: str, content: str) -> Path:
     """The root under which the package's files lie: `/` where it is installed, else the cache, filled when empty.
 
     Args:
         package: the name that apt knows.
-        folder: one of the package's folders, as a path below `/`; where it is there, the package is installed.
+        content: a folder or file that only this package has, as a path below `/`; where it is there, the package is
+            installed.
 
     Raises:
         PackageError: if the package can be neither found nor downloaded.
     """
-    if (Path("/") / folder).is_dir():
+    if (Path("/") / content).exists():
         return Path("/")
     root = cache_folder() / package
     if not root.is_dir():

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 
 from ..avsbench import NUM_FRAMES
 
@@ -35,6 +34,8 @@ def mix_sounds(
     Returns:
         float32 [T * 16000] in [-1,1].
     """
+    from scipy.ndimage import uniform_filter1d  # which takes long to import, and every `import transavs` comes here
+
     noise_level = 10 ** (rng.uniform(-65, -50) / 20)
     mixed = rng.normal(0, noise_level, CLIP_SAMPLES)
     for sound, seconds in zip(sounds, active):

@@ -10,6 +10,26 @@ from .debian import describe_package, package_root
 
 STAMPS_PACKAGE, BACKGROUNDS_PACKAGE = "tuxpaint-stamps-default", "mate-backgrounds"
 STAMPS_FOLDER, BACKGROUNDS_FOLDER = "usr/share/tuxpaint/stamps", "usr/share/backgrounds/mate/nature"
+# The photographs among the pictures of two more packages; datasets/README.md has their authors and licences.
+WALLPAPERS_FOLDER = "usr/share/backgrounds"
+TRAINING_PHOTOGRAPHS = {
+    "lomiri-wallpapers-16.04": (
+        "Bridge_by_Sander_Klootwijk.jpg",
+        "Dragonfly_by_Bolly.jpg",
+        "Picture_0B_by_freespace.jpg",
+        "Picture_1A_by_freespace.jpg",
+        "Wine_by_Jakkub_Mede.jpg",
+        "aitzgorri_by_Aitzol_Berasategi.jpg",
+        "free_by_Peter_Nerlich.jpg",
+        "friends_by_Aitzol_Berasategi.jpg",
+        "greentock_by_Peter_Nerlich.jpg",
+        "life_by_Aitzol_Berasategi.jpg",
+        "picosdeeuropa_by_Aitzol_Berasategi.jpg",
+        "seeding_by_Clements_Engelhardt.jpg",
+        "sunset_by_Aitzol_Berasategi.jpg",
+    ),
+    "lomiri-wallpapers-20.04": ("Kleiber_by_Lukas_Baubkus.jpg",),
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +70,25 @@ def stamps_sources(
         _source(stamps_root, STAMPS_PACKAGE, STAMPS_FOLDER),
         _source(backgrounds_root, BACKGROUNDS_PACKAGE, BACKGROUNDS_FOLDER),
     )
+
+
+def training_photographs() -> list[Path]:
+    """The files of TRAINING_PHOTOGRAPHS; their packages are downloaded when needed.
+
+    Raises:
+        AVSDatasetError: if a package does not hold one of them.
+        PackageError: if a package can be neither found nor downloaded.
+    """
+    paths = []
+    for package, names in TRAINING_PHOTOGRAPHS.items():
+        folder = package_root(package, f"{WALLPAPERS_FOLDER}/{names[0]}") / WALLPAPERS_FOLDER
+        for name in names:
+            if not (folder / name).is_file():
+                raise AVSDatasetError(
+                    f"{folder / name}: no such file, expected as a part of Debian's package {package}"
+                )
+            paths.append(folder / name)
+    return paths
 
 
 def _source(own_root: str | os.PathLike[str] | None, package: str, folder: str) -> Source:

@@ -1,14 +1,13 @@
 """Stamps: cut-out photographs with their own real sounds, moving over photographs."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import binary_dilation
-from scipy.signal import correlate, resample_poly
 
 from ..avsbench import AVSDatasetError
 from .backgrounds import Pan, load_backgrounds
@@ -38,6 +37,11 @@ def read_sound(path: Path) -> NDArray[np.float32] | None:
     A sound is dropped that never gets loud (peak under 0.1), or that has less than half a second to hear: looped over
     five seconds, a click would no longer sound like its object.
     """
+    from scipy.ndimage import (
+        binary_dilation,
+    )  # SciPy's parts take long to import, and every `import transavs` comes here
+    from scipy.signal import resample_poly
+
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     samples = samples.mean(1)
     if samples.size == 0 or np.abs(samples).max() < MIN_PEAK:
@@ -54,6 +58,8 @@ def read_sound(path: Path) -> NDArray[np.float32] | None:
 
 def is_same_sound(first: NDArray[np.float32], second: NDArray[np.float32]) -> bool:
     """Whether two sounds are one recording, be it encoded twice: some objects share their file."""
+    from scipy.signal import correlate
+
     if abs(len(first) - len(second)) > 0.02 * len(first):
         return False
     norm = np.linalg.norm(first) * np.linalg.norm(second)
@@ -106,6 +112,12 @@ def load_stamps(root: str | os.PathLike[str], size: int) -> list[Sprite]:
     return sprites
 
 
+def random_stamps(rng: np.random.Generator, stamps: Sequence[Sprite], subset: str) -> list[Sprite]:
+    """The objects of a clip. S4: one that sounds and 0-2 silent ones. MS3: 2-3."""
+    num_objects = int(rng.integers(1, 4) if subset == "s4" else rng.integers(2, 4))
+    return [stamps[i] for i in rng.choice(len(stamps), num_objects, replace=False)]
+
+
 class StampsMaker:
     """Makes clips of stamps over photographs; the pictures and sounds are read here, and kept in memory.
 
@@ -126,9 +138,8 @@ class StampsMaker:
         self.backgrounds = load_backgrounds(backgrounds_root, size)
 
     def make_clip(self, rng: np.random.Generator, subset: str, split: str) -> Clip:
-        """S4: one sounding object and 0-2 silent ones. MS3: 2-3 objects."""
-        num_objects = int(rng.integers(1, 4) if subset == "s4" else rng.integers(2, 4))
-        sprites = [self.sprites[i] for i in rng.choice(len(self.sprites), num_objects, replace=False)]
-        active = random_schedule(rng, subset, num_objects)
+        """The first of `random_stamps` sounds in S4, any of them in MS3."""
+        sprites = random_stamps(rng, self.sprites, subset)
+        active = random_schedule(rng, subset, len(sprites))
         background = Pan(rng, self.backgrounds[split], self.size)
         return make_clip(rng, background, sprites, active, RANGES)

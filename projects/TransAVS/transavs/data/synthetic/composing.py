@@ -1,0 +1,131 @@
+"""Data without an end: Stamps composed in the data loader, another scene each time that a clip is read.
+
+With more photographs than the dataset on disk, and with smaller and larger objects. For training only: scores are taken
+on clips that stay the same.
+"""
+
+import functools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..avsbench import AVSDatasetError, register_clips
+from ..layout import NUM_FRAMES
+from ..raw_clip import RawClip
+from ..sound import Sound
+from .backgrounds import Pan, Photograph, load_backgrounds, read_photograph
+from .clips import random_schedule
+from .debian import PackageError
+from .scenes import FRAME_PROGRESSES, MotionRanges, Sprite, random_scene
+from .sounds import SAMPLE_RATE, mix_sounds
+from .sources import stamps_sources, training_photographs
+from .stamps import SIZE, load_stamps, random_stamps
+
+NUM_CLIPS = 600  # that the dataset is said to have; each is another scene whenever it is read
+RANGES = MotionRanges(area=(0.03, 0.35), max_side=0.9, max_angle=25.0)  # wider than those of the clips on disk
+
+Folder = str | os.PathLike[str] | None
+
+
+@dataclass(frozen=True)
+class StampsComposer:
+    """Composes clips of stamps over photographs: what a dataset dict has under `compose`.
+
+    Its pictures and sounds are read at the first use, once in a process.
+
+    Args:
+        subset: "s4", one sounding object and 0-2 silent ones, in one frame of any moment; or "ms3", 2-3 objects that
+            sound by chance.
+        stamps_root, backgrounds_root: as `stamps_sources` takes them. Of the photographs those that train Stamps are
+            taken; with Debian's, `training_photographs` as well.
+        size: pixels of a side of the frames.
+    """
+
+    subset: str
+    stamps_root: Folder = None
+    backgrounds_root: Folder = None
+    size: int = SIZE
+
+    @property
+    def annotated(self) -> Sequence[int]:
+        return (0,) if self.subset == "s4" else range(NUM_FRAMES)
+
+    def sources(self) -> tuple[list[Sprite], list[Photograph]]:
+        """The stamps and the photographs.
+
+        Raises:
+            AVSDatasetError: they cannot be had, or a folder holds too little.
+        """
+        roots = [None if root is None else os.fspath(root) for root in (self.stamps_root, self.backgrounds_root)]
+        return _read_sources(*roots, self.size)
+
+    def __call__(self, rng: np.random.Generator, frame_indices: Sequence[int]) -> RawClip:
+        """A new clip, with frames of these seconds."""
+        stamps, photographs = self.sources()
+        sprites = random_stamps(rng, stamps, self.subset)
+        active = random_schedule(rng, self.subset, len(sprites))
+        depth = rng.permutation(len(sprites))  # who is in front must not tell who sounds
+        # S4 has one frame a clip, all of whose seconds sound alike: any moment will do.
+        moments = [rng.random()] if self.subset == "s4" else [FRAME_PROGRESSES[index] for index in frame_indices]
+        background = Pan(rng, photographs, self.size)
+        _, frames, visible = random_scene(rng, background, [sprites[i] for i in depth], RANGES, moments)
+        waveform = mix_sounds(rng, [sprite.sound for sprite in sprites], active)
+        return RawClip(
+            frames=list(frames),
+            masks=[visible[active[depth, index], number] for number, index in enumerate(frame_indices)],
+            frame_indices=list(frame_indices),
+            sound=Sound(waveform, SAMPLE_RATE),
+            objects=frozenset(sprite.name for sprite in sprites),
+            sounding=frozenset(sprite.name for sprite, seconds in zip(sprites, active) if seconds.any()),
+        )
+
+
+@functools.lru_cache(maxsize=4)
+def _read_sources(
+    stamps_root: str | None, backgrounds_root: str | None, size: int
+) -> tuple[list[Sprite], list[Photograph]]:
+    try:
+        sources = stamps_sources(stamps_root, backgrounds_root)
+        more = training_photographs() if backgrounds_root is None else []
+    except PackageError as error:
+        raise AVSDatasetError(
+            f"{error}; stamps are composed of its files: register_composed_dataset takes folders of your own"
+        ) from error
+    # A stamp in full detail is for frames of other sizes, and takes more memory than all the rest.
+    stamps = [replace(sprite, original=None) for sprite in load_stamps(sources.stamps.folder, size)]
+    photographs = load_backgrounds(sources.backgrounds.folder, size)["train"]
+    return stamps, photographs + [read_photograph(path, size) for path in more]
+
+
+def composed_clips(composer: StampsComposer, num_clips: int = NUM_CLIPS) -> list[dict[str, Any]]:
+    """Dataset dicts whose clips `composer` makes; its pictures and sounds are read here, before workers share them.
+
+    Raises:
+        AVSDatasetError: they cannot be had.
+    """
+    composer.sources()
+    return [{"video_id": f"composed_{index:05d}", "compose": composer} for index in range(num_clips)]
+
+
+def register_composed_dataset(
+    name: str,
+    subset: str,
+    stamps_root: Folder = None,
+    backgrounds_root: Folder = None,
+    size: int = SIZE,
+    num_clips: int = NUM_CLIPS,
+) -> None:
+    """Make clips that are composed in the loader known to Detectron2 under `name`, for DATASETS.TRAIN.
+
+    Nothing is read here: what the clips are composed of is read, and downloaded where need be, at the first use.
+
+    Args:
+        name: for the config.
+        subset, stamps_root, backgrounds_root, size: see `StampsComposer`.
+        num_clips: how many clips the dataset counts, beside others of DATASETS.TRAIN.
+    """
+    composer = StampsComposer(subset, stamps_root, backgrounds_root, size)
+    register_clips(name, lambda: composed_clips(composer, num_clips), subset=subset, split="train", training_only=True)
