@@ -9,6 +9,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Instances
 from detectron2.utils.analysis import FlopCountAnalysis
+from torch import nn
 
 from ..data.audio import EXAMPLE_SHAPE
 from ..model import TransAVS
@@ -91,11 +92,24 @@ def measure_training(model: TransAVS, clip: dict[str, Any], runs: int) -> tuple[
 def count_flops(model: TransAVS, clip: dict[str, Any]) -> float:
     """Multiply-adds of a clip's inference, as fvcore counts them, in billions."""
     tensors = {key: value for key, value in clip.items() if isinstance(value, torch.Tensor)}  # all that can be traced
-    analysis = FlopCountAnalysis(model.eval(), ([tensors],))
+    analysis = FlopCountAnalysis(_WithMaskFeatures(model.eval()), ([tensors],))
     analysis.set_op_handle("aten::scaled_dot_product_attention", _attention_flops)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # the trace is for this clip alone
         return analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total() / 1e9
+
+
+class _WithMaskFeatures(nn.Module):
+    """Gives the mask features too: with random weights nothing sounds, and a trace leaves out what no output needs."""
+
+    def __init__(self, model: TransAVS):
+        super().__init__()
+        self.model = model
+
+    def forward(self, clips: list[dict[str, Any]]) -> tuple[Any, ...]:
+        kept: list[torch.Tensor] = []
+        with self.model.mask_head.mask_projection.register_forward_hook(lambda *given: kept.append(given[-1])):
+            return self.model(clips), *kept
 
 
 def _attention_flops(inputs: list[Any], outputs: list[Any]) -> int:
