@@ -1,8 +1,5 @@
 """The objective (eq. 13) against a version of it written with loops over layers, frames, queries, pairs and pixels."""
 
-import itertools
-import math
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -78,113 +75,12 @@ def values(losses):
     return {name: loss.item() for name, loss in losses.items()}
 
 
-def product(query, features):
-    """Eq. 7 of one query: [d] and [d][h][w] to [h][w], before the sigmoid."""
-    height, width = len(features[0]), len(features[0][0])
-    return [[sum(q * f[y][x] for q, f in zip(query, features)) for x in range(width)] for y in range(height)]
-
-
-def block_means(mask):
-    """The ground truth at the mask features' size."""
-    block = [(y, x) for y in range(SCALE) for x in range(SCALE)]
-    return [
-        [sum(mask[SCALE * y + v][SCALE * x + u] for v, u in block) / len(block) for x in range(WIDTH)]
-        for y in range(HEIGHT)
-    ]
-
-
-def bilinear(rows):
-    """[h][w] at the ground truth's size, pixels being squares whose values stand at their centres."""
-
-    def weights(place, size):
-        centre = min(max((place + 0.5) / SCALE - 0.5, 0), size - 1)
-        return [max(0.0, 1 - abs(centre - cell)) for cell in range(size)]
-
-    return [
-        [
-            sum(v * u * rows[y][x] for y, v in enumerate(weights(Y, HEIGHT)) for x, u in enumerate(weights(X, WIDTH)))
-            for X in range(SCALE * WIDTH)
-        ]
-        for Y in range(SCALE * HEIGHT)
-    ]
-
-
-def unit(vector):
-    length = math.sqrt(sum(entry**2 for entry in vector))
-    return [entry / length for entry in vector]
-
-
-def naive_matches(naive, matcher, logits, masks, labels, truths):
-    """The cheapest of all assignments: the query of each object, in the objects' order."""
-
-    def cost(q, o):
-        pair = masks[q], block_means(truths[o])
-        return (
-            -matcher.class_weight * naive.softmax(logits[q])[labels[o]]
-            + matcher.dice_weight * naive.dice(*pair)
-            + matcher.mask_weight * naive.bce(*pair)
-        )
-
-    table = [[cost(q, o) for o in range(len(labels))] for q in range(N)]
-    return min(
-        itertools.permutations(range(N), len(labels)),
-        key=lambda chosen: sum(table[q][o] for o, q in enumerate(chosen)),
-    )
-
-
-def naive_losses(
-    naive,
-    criterion,
-    inputs,
-    delta1,
-    delta2,
-    *,
-    num_classes=1,
-    aqdl_weight,
-    aqml_weight,
-    class_weight,
-    dice_weight,
-    mask_weight=0.0,
-    focal_gamma=2.0,
-    no_object_weight=0.1,
-    aqdl_distance_threshold=1.0,
-):
-    """Eq. 13 with the criterion's own h and the weights given; the defaults are DESIGN's."""
-    h = criterion.query_projection.weight.tolist()
-    weights = [1.0] * num_classes + [no_object_weight]
-    num_objects = sum(len(labels) for labels, _ in inputs["targets"])
-    terms = dict.fromkeys(["class", "dice", "mask", "aqdl", "aqml"], 0.0)
-    for layer_logits, layer_fused in zip(inputs["class_logits"], inputs["fused"]):
-        for frame in range(FRAMES):
-            labels, truths = (tensor.tolist() for tensor in inputs["targets"][frame])
-            logits, features = layer_logits[frame].tolist(), inputs["projected"][frame].tolist()
-            masks = [product(query, features) for query in layer_fused[frame].tolist()]
-            label_of = dict.fromkeys(range(N), num_classes)
-            for o, q in enumerate(naive_matches(naive, criterion.matcher, logits, masks, labels, truths)):
-                label_of[q] = labels[o]
-                terms["dice"] += naive.dice(bilinear(masks[q]), truths[o]) / num_objects
-                terms["mask"] += naive.bce(bilinear(masks[q]), truths[o]) / num_objects
-            terms["class"] += (
-                sum(naive.focal(logits[q], label, focal_gamma, weights) for q, label in label_of.items()) / num_objects
-            )
-
-            sounding = [max(naive.softmax(logit)[:-1]) for logit in logits]
-            queries = inputs["audio_queries"][frame].tolist()
-            projected = [unit([sum(w * a for w, a in zip(row, query)) for row in h]) for query in queries]
-            s1 = [query for query, p in zip(projected, sounding) if p > delta1]
-            s2 = [[[naive.sigmoid(x) for x in row] for row in mask] for mask, p in zip(masks, sounding) if p > delta2]
-            terms["aqdl"] += naive.aqdl(s1, aqdl_distance_threshold) / FRAMES
-            terms["aqml"] += naive.aqml(s2) / FRAMES
-    weight = {"class": class_weight, "dice": dice_weight, "mask": mask_weight, "aqdl": aqdl_weight, "aqml": aqml_weight}
-    return {f"loss_{name}": weight[name] * term for name, term in terms.items() if weight[name]}
-
-
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("options", [PAPER, ALL_DIFFERENT])
 def test_the_terms_are_those_of_eq_13(naive, float64_throughout, options, seed):
     criterion, inputs = make_criterion(**options), random_inputs(seed=seed, num_classes=options.get("num_classes", 1))
     found = criterion(**inputs, aqdl_confidence=0.3, aqml_confidence=0.4)
-    expected = naive_losses(naive, criterion, inputs, 0.3, 0.4, **options)
+    expected = naive.objective(criterion, inputs, 0.3, 0.4, **options)
     assert values(found) == pytest.approx(expected, rel=1e-9)
     assert all(value > 0 for value in expected.values())  # the comparison says something
 
@@ -194,7 +90,7 @@ def test_single_precision_rounds_and_no_more(naive, options):
     criterion = make_criterion(**options).float()
     inputs = changed(random_inputs(num_classes=options.get("num_classes", 1)), torch.Tensor.float)
     found = criterion(**inputs, aqdl_confidence=0.3, aqml_confidence=0.4)
-    assert values(found) == pytest.approx(naive_losses(naive, criterion, inputs, 0.3, 0.4, **options), rel=2e-6)
+    assert values(found) == pytest.approx(naive.objective(criterion, inputs, 0.3, 0.4, **options), rel=2e-6)
 
 
 def test_inputs_of_half_precision_are_compared_in_single():
