@@ -13,64 +13,6 @@ NUM_THRESHOLDS = 255
 J_AND_F = ("mJ", "mF", "mF_dataset", "mF@0.5")
 
 
-def naive_f_curve(probability, mask, beta_squared=0.3):
-    """One frame's F at each threshold: precision and recall counted anew each time."""
-    thresholds = torch.linspace(0, 1 - 1e-10, NUM_THRESHOLDS, dtype=probability.dtype)
-    curve = torch.zeros(NUM_THRESHOLDS, dtype=torch.float64)
-    for k in range(NUM_THRESHOLDS):
-        predicted = probability >= thresholds[k]
-        true_positive = (predicted & mask).sum().double()
-        precision = true_positive / (predicted.sum().double() + 1e-20)
-        recall = true_positive / (mask.sum().double() + 1e-20)
-        score = (1 + beta_squared) * precision * recall / (beta_squared * precision + recall)
-        curve[k] = 0 if score.isnan() else score
-    return curve
-
-
-def naive_clip_f(probabilities, masks, beta_squared=0.3):
-    curves = [naive_f_curve(p, m, beta_squared) for p, m in zip(probabilities, masks) if m.any()]
-    return float((sum(curves) / len(curves)).max()) if curves else 0.0
-
-
-def naive_jaccard(prediction, mask):
-    """One frame's, from sets of pixels (eq. 16)."""
-
-    def pixels(frame):
-        return {(y, x) for y, row in enumerate(frame.tolist()) for x, value in enumerate(row) if value}
-
-    predicted, wanted = pixels(prediction), pixels(mask)
-    if not wanted:
-        return 1 - len(predicted) / mask.numel()
-    return len(predicted & wanted) / len(predicted | wanted)
-
-
-def naive_f_at(probability, mask, threshold, beta_squared):
-    """One frame's F of the pixels whose probability exceeds the threshold (eq. 17)."""
-    pairs = [(p > threshold, m) for p, m in zip(probability.flatten().tolist(), mask.flatten().tolist())]
-    both, predicted, wanted = sum(p and m for p, m in pairs), sum(p for p, _ in pairs), sum(m for _, m in pairs)
-    if not both:
-        return 0.0
-    precision, recall = both / predicted, both / wanted
-    return (1 + beta_squared) * precision * recall / (beta_squared * precision + recall)
-
-
-def naive_summary(clips, threshold, beta_squared):
-    """The scores of a data set, from all frames anew."""
-
-    def mean(values):
-        return sum(values) / len(values) if values else 0.0
-
-    frames = [frame for clip in clips for frame in zip(*clip)]
-    return {
-        "mJ": mean([naive_jaccard(p > threshold, m) for p, m in frames]),
-        "mF": mean([naive_clip_f(p, m, beta_squared) for p, m in clips]),
-        "mF_dataset": naive_clip_f(*zip(*frames), beta_squared),
-        f"mF@{threshold:g}": mean(
-            [mean([naive_f_at(p, m, threshold, beta_squared) for p, m in zip(*clip) if m.any()]) for clip in clips]
-        ),
-    }
-
-
 def random_clip(seed, num_frames=3, height=9, width=7, on_thresholds=False, dtype=torch.float32):
     generator = torch.Generator().manual_seed(seed)
     masks = torch.rand(num_frames, height, width, generator=generator) > 0.6
@@ -135,11 +77,11 @@ def test_f_weighs_precision_more_with_beta_squared_0_3():
 @pytest.mark.parametrize("on_thresholds", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("seed", range(4))
-def test_f_curve_equals_the_loop_over_all_thresholds(seed, dtype, on_thresholds):
+def test_f_curve_equals_the_loop_over_all_thresholds(naive, seed, dtype, on_thresholds):
     probabilities, masks = random_clip(seed, on_thresholds=on_thresholds, dtype=dtype)
     curves = metrics.f_curve(probabilities, masks)
     for curve, probability, mask in zip(curves, probabilities, masks):
-        assert torch.allclose(curve, naive_f_curve(probability, mask), rtol=0, atol=1e-12)
+        assert torch.allclose(curve, naive.f_curve(probability, mask), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -174,11 +116,11 @@ def test_all_empty_and_all_full_frames():
     assert missed["f"] == 1.0  # at threshold 0 every pixel is predicted, and here all of them sound
 
 
-def test_a_clips_f_is_the_maximum_of_the_curve_averaged_over_its_sounding_frames():
+def test_a_clips_f_is_the_maximum_of_the_curve_averaged_over_its_sounding_frames(naive):
     for seed in range(6):
         probabilities, masks = random_clip(seed)
         assert metrics.clip_scores(probabilities, masks)["f"] == pytest.approx(
-            naive_clip_f(probabilities, masks), abs=1e-12
+            naive.clip_f(probabilities, masks), abs=1e-12
         )
 
 
@@ -191,11 +133,11 @@ def test_a_clips_f_is_the_maximum_of_the_curve_averaged_over_its_sounding_frames
     beta_squared=st.sampled_from([0.3, 0.09, 1.0]),
 )
 def test_the_summary_is_that_of_loops_over_clips_frames_and_thresholds(
-    seed, num_clips, on_thresholds, threshold, beta_squared
+    naive, seed, num_clips, on_thresholds, threshold, beta_squared
 ):
     clips = [random_clip(seed + i, 1 + i, 4, 5, on_thresholds) for i in range(num_clips)]
     found = metrics.summarize([metrics.clip_scores(*clip, threshold, beta_squared) for clip in clips])
-    expected = naive_summary(clips, threshold, beta_squared)
+    expected = naive.summary(clips, threshold, beta_squared)
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-9)
 
 
