@@ -1,70 +1,18 @@
-import pickle
 import random
 
 import numpy as np
 import pytest
-import soundfile
 import torch
-from detectron2.config import get_cfg
 from detectron2.data import transforms as T
 from PIL import Image
 
-from transavs import add_transavs_config
 from transavs.data import audio
 from transavs.data.avsbench import AVSDatasetError
 from transavs.data.mapper import AVSDatasetMapper
 from transavs.data.reading import read_mask
 from transavs.data.safe_pickle import UnsafePickleError
 
-HEIGHT, WIDTH = 40, 60
-
-
-def make_cfg(**keys):
-    cfg = get_cfg()
-    add_transavs_config(cfg)
-    cfg.INPUT.IMAGE_SIZE = 48
-    cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST = 20, 200
-    cfg.INPUT.COLOR_JITTER = False
-    for key, value in keys.items():
-        cfg.merge_from_list([key.replace("__", "."), value])
-    return cfg
-
-
-def make_mapper(is_train, **keys):
-    return AVSDatasetMapper(make_cfg(**keys), is_train=is_train)
-
-
-def make_mask(index=0):
-    """An L, so that flips and turns show; it moves with the frame's index."""
-    mask = np.zeros((HEIGHT, WIDTH), dtype=bool)
-    mask[8:30, 5 + 4 * index : 15 + 4 * index] = True
-    mask[24:30, 5 + 4 * index : 30 + 4 * index] = True
-    return mask
-
-
-def make_clip(folder, annotated=range(5), video_id="clip"):
-    """Frames that are red where they sound and blue elsewhere, on full green, their masks, and noise as sound."""
-    frames, masks = [], []
-    for index in range(5):
-        mask = make_mask(index)
-        pixels = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
-        pixels[mask], pixels[~mask] = (255, 255, 0), (0, 255, 255)
-        frames.append(str(folder / f"{video_id}_{index + 1}.png"))
-        Image.fromarray(pixels).save(frames[-1])
-        masks.append(str(folder / f"{video_id}_mask_{index + 1}.png") if index in annotated else None)
-        if masks[-1]:
-            Image.fromarray(mask.astype(np.uint8) * 255).save(masks[-1])
-    wav = str(folder / f"{video_id}.wav")
-    soundfile.write(wav, 0.1 * np.random.default_rng(0).standard_normal(80000), 16000)
-    return {
-        "video_id": video_id,
-        "category": "dog",
-        "file_names": frames,
-        "sem_seg_file_names": masks,
-        "audio_file_name": wav,
-        "height": HEIGHT,
-        "width": WIDTH,
-    }
+HEIGHT, WIDTH = 40, 60  # of the frames of make_clip
 
 
 def seed_all(seed):
@@ -77,13 +25,7 @@ def masks_of(model_input):
     return torch.stack([instances.gt_masks.tensor.any(dim=0) for instances in model_input["instances"]])
 
 
-def save_log_mel(path, log_mel):
-    with open(path, "wb") as file:
-        pickle.dump(log_mel, file)
-    return str(path)
-
-
-def test_test_input_holds_every_frame_and_the_originals_size(tmp_path):
+def test_test_input_holds_every_frame_and_the_originals_size(make_mapper, make_clip, tmp_path):
     clip = make_clip(tmp_path)
     found = make_mapper(is_train=False)(clip)
     assert found["images"].dtype == torch.uint8 and found["images"].shape == (5, 3, 20, 30)
@@ -96,7 +38,7 @@ def test_test_input_holds_every_frame_and_the_originals_size(tmp_path):
     assert torch.equal(found["audio_log_mel"], expected)
 
 
-def test_images_are_rgb_and_in_the_frames_order(tmp_path):
+def test_images_are_rgb_and_in_the_frames_order(make_mapper, make_clip, make_mask, tmp_path):
     found = make_mapper(is_train=False, INPUT__MIN_SIZE_TEST=HEIGHT)(make_clip(tmp_path))
     for index, image in enumerate(found["images"]):
         mask = torch.from_numpy(make_mask(index))
@@ -104,7 +46,7 @@ def test_images_are_rgb_and_in_the_frames_order(tmp_path):
 
 
 @pytest.mark.parametrize("annotated", [[0], [1, 3], range(5)])
-def test_training_input_holds_only_the_annotated_frames(tmp_path, annotated):
+def test_training_input_holds_only_the_annotated_frames(make_mapper, make_clip, tmp_path, annotated):
     clip = make_clip(tmp_path, annotated)
     for index, path in enumerate(clip["file_names"]):
         if index not in annotated:
@@ -118,7 +60,7 @@ def test_training_input_holds_only_the_annotated_frames(tmp_path, annotated):
     assert all(instances.image_size == (48, 48) for instances in found["instances"])
 
 
-def test_flip_scale_and_crop_are_the_same_for_frames_and_masks(tmp_path):
+def test_flip_scale_and_crop_are_the_same_for_frames_and_masks(make_mapper, make_clip, tmp_path):
     clip, mapper = make_clip(tmp_path), make_mapper(is_train=True, INPUT__SCALE_RANGE=[0.5, 2.0])
     shapes_seen = set()
     for seed in range(20):
@@ -134,7 +76,7 @@ def test_flip_scale_and_crop_are_the_same_for_frames_and_masks(tmp_path):
     assert len(shapes_seen) > 10
 
 
-def test_one_draw_serves_the_whole_clip(tmp_path):
+def test_one_draw_serves_the_whole_clip(make_mapper, make_clip, tmp_path):
     clip = make_clip(tmp_path)
     clip["file_names"] = [clip["file_names"][0]] * 5
     clip["sem_seg_file_names"] = [clip["sem_seg_file_names"][0]] * 5
@@ -146,7 +88,7 @@ def test_one_draw_serves_the_whole_clip(tmp_path):
         assert (masks_of(found) == masks_of(found)[:1]).all()
 
 
-def test_flip_happens_for_half_of_the_clips(tmp_path):
+def test_flip_happens_for_half_of_the_clips(make_mapper, make_clip, tmp_path):
     clip, mapper = make_clip(tmp_path, [0]), make_mapper(is_train=True, INPUT__SCALE_RANGE=[1.0, 1.0])
     seed_all(0)
     results = [masks_of(mapper(clip))[0] for _ in range(30)]
@@ -157,7 +99,7 @@ def test_flip_happens_for_half_of_the_clips(tmp_path):
         assert torch.equal(result.flip(-1) if is_flipped else result, results[0])
 
 
-def test_padding_never_sounds(tmp_path):
+def test_padding_never_sounds(make_mapper, make_clip, tmp_path):
     clip = make_clip(tmp_path, [0])
     Image.fromarray(np.full((HEIGHT, WIDTH), 255, dtype=np.uint8)).save(clip["sem_seg_file_names"][0])
     found = make_mapper(is_train=True, INPUT__SCALE_RANGE=[0.5, 0.5])(clip)
@@ -168,7 +110,7 @@ def test_padding_never_sounds(tmp_path):
     assert (found["images"][0][:, ~expected] == 128).all()
 
 
-def test_frame_without_sounding_pixels_has_no_instance(tmp_path):
+def test_frame_without_sounding_pixels_has_no_instance(make_mapper, make_clip, tmp_path):
     clip = make_clip(tmp_path)
     Image.fromarray(np.zeros((HEIGHT, WIDTH), dtype=np.uint8)).save(clip["sem_seg_file_names"][2])
     instances = make_mapper(is_train=True)(clip)["instances"]
@@ -176,7 +118,7 @@ def test_frame_without_sounding_pixels_has_no_instance(tmp_path):
     assert instances[2].gt_masks.tensor.shape == (0, 48, 48) and instances[2].gt_classes.dtype == torch.int64
 
 
-def test_object_cropped_away_has_no_instance(tmp_path):
+def test_object_cropped_away_has_no_instance(make_clip, tmp_path):
     clip = make_clip(tmp_path, [0])
     pixels = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
     pixels[0, 0] = 255
@@ -185,7 +127,7 @@ def test_object_cropped_away_has_no_instance(tmp_path):
     assert len(mapper(clip)["instances"][0]) == 0
 
 
-def test_same_seed_gives_the_same_input(tmp_path):
+def test_same_seed_gives_the_same_input(make_mapper, make_clip, tmp_path):
     clip = make_clip(tmp_path)
     mapper = make_mapper(is_train=True, INPUT__COLOR_JITTER=True, INPUT__AUDIO__TIME_MASK=20)
     results = []
@@ -198,14 +140,14 @@ def test_same_seed_gives_the_same_input(tmp_path):
     assert torch.equal(masks_of(results[0]), masks_of(results[1]))
 
 
-def test_dataset_dict_is_left_as_it_was(tmp_path):
+def test_dataset_dict_is_left_as_it_was(make_mapper, make_clip, tmp_path):
     clip = make_clip(tmp_path)
     before = {key: list(value) if isinstance(value, list) else value for key, value in clip.items()}
     make_mapper(is_train=True)(clip)
     assert clip == before
 
 
-def test_masks_of_every_image_mode_read_the_same(tmp_path):
+def test_masks_of_every_image_mode_read_the_same(make_mask, tmp_path):
     grey = Image.fromarray(make_mask().astype(np.uint8) * 255)
     inverse_palette = Image.fromarray((~make_mask()).astype(np.uint8), mode="P")
     inverse_palette.putpalette([255, 0, 0, 0, 0, 0])
@@ -226,39 +168,7 @@ def test_masks_of_every_image_mode_read_the_same(tmp_path):
         np.testing.assert_array_equal(found, make_mask(), err_msg=name)
 
 
-def test_log_mel_is_read_from_the_pickle_where_there_is_no_wav(tmp_path):
-    clip = make_clip(tmp_path)
-    log_mel = torch.rand(5, 1, 96, 64, requires_grad=True)
-    clip["audio_file_name"] = save_log_mel(tmp_path / "clip.pkl", log_mel)
-    assert torch.equal(make_mapper(is_train=False)(clip)["audio_log_mel"], log_mel.detach())
-
-
-@pytest.mark.parametrize("length", [3, 7])
-def test_pickled_log_mel_of_another_length_is_padded_with_silence_or_cut(tmp_path, length):
-    clip = make_clip(tmp_path)
-    log_mel = torch.rand(length, 1, 96, 64)
-    clip["audio_file_name"] = save_log_mel(tmp_path / "clip.pkl", log_mel)
-    found = make_mapper(is_train=False)(clip)["audio_log_mel"]
-    assert torch.equal(found, torch.cat([log_mel, audio.silent_examples(5)])[:5] if length < 5 else log_mel[:5])
-
-
-@pytest.mark.parametrize(
-    "log_mel, reason",
-    [
-        (torch.zeros(5, 96, 64), r"shape \[5, 96, 64\], expected \[5, 1, 96, 64\]"),
-        (torch.zeros(0, 1, 96, 64), r"shape \[0, 1, 96, 64\], expected \[5, 1, 96, 64\]"),
-        (torch.zeros(5, 1, 96, 64, dtype=torch.float64), "dtype torch.float64, expected torch.float32"),
-        (torch.full((5, 1, 96, 64), torch.nan), "NaN"),
-    ],
-)
-def test_unusable_log_mel_is_named(tmp_path, log_mel, reason):
-    clip = make_clip(tmp_path)
-    clip["audio_file_name"] = save_log_mel(tmp_path / "bad.pkl", log_mel)
-    with pytest.raises(AVSDatasetError, match=rf"bad\.pkl: .*{reason}"):
-        make_mapper(is_train=False)(clip)
-
-
-def test_broken_files_are_named(tmp_path):
+def test_broken_files_are_named(make_mapper, make_clip, tmp_path):
     (tmp_path / "broken.png").write_text("no image at all")
     (tmp_path / "broken.wav").write_text("no sound at all")
     (tmp_path / "broken.pkl").write_text("no pickle at all")
@@ -284,41 +194,6 @@ def test_broken_files_are_named(tmp_path):
             make_mapper(is_train=True)(clip)
 
 
-def test_training_clip_without_any_mask_is_named(tmp_path):
+def test_training_clip_without_any_mask_is_named(make_mapper, make_clip, tmp_path):
     with pytest.raises(AVSDatasetError, match="clip lonely .*no frame has a mask"):
         make_mapper(is_train=True)(make_clip(tmp_path, annotated=[], video_id="lonely"))
-
-
-def test_silence_replaces_the_sound_in_testing_only(tmp_path):
-    clip = make_clip(tmp_path)
-    silence = make_mapper(is_train=False, TEST__AUDIO="silence")(clip)["audio_log_mel"]
-    assert torch.equal(silence, audio.silent_examples(5))
-    training = make_mapper(is_train=True, TEST__AUDIO="silence")(clip)["audio_log_mel"]
-    assert torch.equal(training, make_mapper(is_train=False)(clip)["audio_log_mel"])
-
-
-def test_noise_is_as_loud_as_the_sound_and_fixed_for_each_clip(tmp_path):
-    mapper = make_mapper(is_train=False, TEST__AUDIO="noise")
-    clip, other = make_clip(tmp_path), make_clip(tmp_path, video_id="other")
-    noise = mapper(clip)["audio_log_mel"]
-    original = make_mapper(is_train=False)(clip)["audio_log_mel"]
-    assert torch.equal(noise, mapper(clip)["audio_log_mel"])
-    assert not torch.equal(noise, mapper(other)["audio_log_mel"])
-    # The clip's own sound is white noise too: alike on average where the level is right, though not in any value.
-    assert abs(noise.mean() - original.mean()) < 0.02 and (noise - original).abs().mean() > 0.1
-
-
-def test_noise_for_a_clip_without_wav_needs_no_file(tmp_path):
-    clip = make_clip(tmp_path)
-    clip["audio_file_name"] = str(tmp_path / "clip.pkl")
-    assert make_mapper(is_train=False, TEST__AUDIO="noise")(clip)["audio_log_mel"].shape == (5, 1, 96, 64)
-
-
-def test_unknown_audio_mode_is_reported_with_key():
-    with pytest.raises(ValueError, match="TEST.AUDIO is 'loud', expected one of: original, silence, noise, shuf"):
-        make_mapper(is_train=False, TEST__AUDIO="loud")
-
-
-def test_unknown_resampler_is_reported_with_key():
-    with pytest.raises(ValueError, match="INPUT.AUDIO.RESAMPLER is 'sinc', expected one of: resampy, torchaudio"):
-        make_mapper(is_train=True, INPUT__AUDIO__RESAMPLER="sinc")
