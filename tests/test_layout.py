@@ -19,6 +19,7 @@ LAYERS = (
     ("config", "data", "video"),
 )
 LAYER_OF = {room: number for number, rooms in enumerate(reversed(LAYERS)) for room in rooms}
+MAX_LINES = 300
 
 
 def python_files():
@@ -94,3 +95,8 @@ def test_nothing_imports_a_command():
         if name.split(".")[0] in commands
     ]
     assert wrong == []
+
+
+def test_no_file_is_too_long():
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in python_files()}
+    assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
