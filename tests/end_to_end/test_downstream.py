@@ -86,7 +86,7 @@ def save_weights(path):
 
 
 def test_every_python_block_of_the_page_is_a_script():
-    assert len(SCRIPTS) == PAGE.count("```python") == 7
+    assert len(SCRIPTS) == PAGE.count("```python") == 8
 
 
 @pytest.mark.slow

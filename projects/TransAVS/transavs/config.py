@@ -132,9 +132,10 @@ def _add_input(cfg: CfgNode) -> None:
     # What a training frame's queries are matched to: "union", all that sounds as one mask, as AVSBench has it; or
     # "instances", each object's own mask, from the folder gt_instances/ that prepare_stamps.py writes.
     cfg.INPUT.TARGETS = "union"
-    # Training: another clip's sounding object is pasted over a clip's frames, and the sound decides what to segment.
-    # PROBABILITY: that a clip is mixed. SHARES: of the mixed clips, those that keep their own sound, that take the
-    # other one's, that have both, and that have neither: silence, noise, or a third's that is not in the picture.
+    # Training (not the paper's): another clip's sounding object is pasted over a clip's frames, and the sound decides
+    # what to segment. PROBABILITY: that a clip is mixed. SHARES: of the mixed clips, those that keep their own sound,
+    # that take the other one's, that have both, and that have neither: silence, noise, or a third's that is not in the
+    # picture.
     cfg.INPUT.MIXING = CfgNode()
     cfg.INPUT.MIXING.PROBABILITY = 0.0
     cfg.INPUT.MIXING.SHARES = [0.45, 0.30, 0.15, 0.10]

@@ -17,10 +17,8 @@ from . import audio
 from .audio_modes import check_audio_mode
 from .mixing import ClipMixing
 from .raw_clip import RawClip
-from .reading import ClipReader, read_mask
+from .reading import ClipReader
 from .sound import AudioAugment
-
-__all__ = ["AVSDatasetMapper", "read_mask"]
 
 FRAME_PADDING = 128  # grey, where a frame is smaller than the crop
 
