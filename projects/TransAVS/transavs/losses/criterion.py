@@ -92,8 +92,8 @@ class Criterion(nn.Module):
 
         Returns:
             dict[str, Tensor]: weighted scalars `loss_class`, `loss_dice`, `loss_aqdl`, `loss_aqml` and, if its weight
-            is not 0, `loss_mask`. Beside it `metrics` then holds scalars of the last layer: `s1` and `s2`, the mean size
-            of S1 and S2; `aqdl_pairs`, the share of S1's pairs that lie below d0, 0 where S1 has no pair.
+            is not 0, `loss_mask`. Then `metrics` holds scalars of the last layer: `s1` and `s2`, the mean size of S1
+            and S2; `aqdl_pairs`, the share of S1's pairs that lie below d0, 0 where S1 has no pair.
         """
         labels = [classes for classes, _ in targets]
         masks = [frame_masks.float() for _, frame_masks in targets]
