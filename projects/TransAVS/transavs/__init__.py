@@ -5,10 +5,19 @@ Importing this registers the model, its parts and the datasets with Detectron2.
 
 from .config import add_transavs_config
 from .data.avsbench import register_avs_dataset
+from .data.synthetic import register_composed_dataset
 from .engine.predictor import AVSPredictor
 from .evaluation import AVSEvaluator
 from .model import TransAVS
 
 __version__ = "0.1.0"
 
-__all__ = ["AVSEvaluator", "AVSPredictor", "TransAVS", "__version__", "add_transavs_config", "register_avs_dataset"]
+__all__ = [
+    "AVSEvaluator",
+    "AVSPredictor",
+    "TransAVS",
+    "__version__",
+    "add_transavs_config",
+    "register_avs_dataset",
+    "register_composed_dataset",
+]

@@ -15,7 +15,9 @@ from .raw_clip import RawClip
 from .sound import Sound, add_sounds, amplify, coloured_noise, factor_of
 
 KINDS = ("first", "second", "both", "neither")  # whose sound is heard
-OTHER_SOUNDS = ("silence", "noise", "offscreen")  # what "neither" is
+# What "neither" is, and how often. What sounds off the screen is the hardest to leave alone: with a third of each, a
+# model still marked something in 91 % of such frames, in 8 % of those with noise, and in none of the silent ones.
+OTHER_SOUNDS = {"silence": 0.15, "noise": 0.2, "offscreen": 0.65}
 MIXES = (*KINDS[:3], *OTHER_SOUNDS)
 MAX_DRAWS = 10  # of another clip, until one can be used
 MAX_PLACEMENTS = 10  # of what is pasted, until both objects are seen
@@ -242,7 +244,8 @@ def _blend(frame: Frame, cut_out: _CutOut | None) -> Frame:
 def _with_other_sound(clip: RawClip, draw: Callable[[], RawClip], rng: np.random.Generator) -> RawClip:
     """Silence, noise or, where it is known what the frames show, the sound of something that they do not."""
     clip = replace(clip, masks=[masks[:0] for masks in clip.masks], sounding=frozenset())
-    mix = str(rng.choice(OTHER_SOUNDS if clip.objects is not None else OTHER_SOUNDS[:2]))
+    shares = {mix: share for mix, share in OTHER_SOUNDS.items() if mix != "offscreen" or clip.objects is not None}
+    mix = str(rng.choice(list(shares), p=np.divide(list(shares.values()), sum(shares.values()))))
     if mix == "offscreen":
         third = _draw_stranger(clip, draw)
         if third is not None:
