@@ -18,25 +18,11 @@ FAMILIES = [SWIN, PVT, CONVNEXT, RESNET]
 NAMES = ["res2", "res3", "res4", "res5"]
 
 
-def make_frames(height=64, width=96, count=2):
-    return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(1))
-
-
-def small(make_cfg, *overrides, name=RESNET):
-    return make_cfg("MODEL.BACKBONE.NAME", "build_timm_backbone", "MODEL.TIMM.NAME", name, *overrides)
-
-
 def load(backbone, state_dict):
     """timm's own weights, all but the head's and the last norm's."""
     result = backbone.model.load_state_dict(state_dict, strict=False)
     assert not result.missing_keys and set(result.unexpected_keys) == backbone.unused_names
     return backbone
-
-
-def assert_same(found, expected, **tolerance):
-    assert list(found) == NAMES
-    for feature, wanted in zip(found.values(), expected):
-        torch.testing.assert_close(feature, wanted, **tolerance)
 
 
 # ---- what comes out ----
@@ -54,7 +40,7 @@ def assert_same(found, expected, **tolerance):
     ],
 )
 @torch.no_grad()
-def test_features_have_the_channels_and_strides_that_are_told(name, channels):
+def test_features_have_the_channels_and_strides_that_are_told(make_frames, name, channels):
     backbone = TimmBackbone(model_name=name).eval()
     shapes = backbone.output_shape()
     assert shapes == {n: ShapeSpec(channels=c, stride=s) for n, c, s in zip(NAMES, channels, (4, 8, 16, 32))}
@@ -76,7 +62,7 @@ def test_features_have_the_channels_and_strides_that_are_told(name, channels):
     ],
 )
 @torch.no_grad()
-def test_the_published_sizes_build_and_run_at_avsbenchs_224(name, channels):
+def test_the_published_sizes_build_and_run_at_avsbenchs_224(make_frames, name, channels):
     backbone = TimmBackbone(model_name=name).eval()
     features = backbone(make_frames(224, 224, 1))
     sides = (56, 28, 14, 7)
@@ -85,18 +71,18 @@ def test_the_published_sizes_build_and_run_at_avsbenchs_224(name, channels):
 
 @pytest.mark.parametrize("name", FAMILIES)
 @torch.no_grad()
-def test_features_equal_those_of_timms_whole_model(name, make_timm):
+def test_features_equal_those_of_timms_whole_model(make_frames, assert_same_features, name, make_timm):
     whole = make_timm(name)
     backbone = load(TimmBackbone(model_name=name), whole.state_dict()).eval()
     last, features = whole.forward_intermediates(make_frames(224, 224), indices=4)
     found = backbone(make_frames(224, 224))
-    assert_same(found, features, rtol=0, atol=0)
+    assert_same_features(found, features, rtol=0, atol=0)
     if name in (PVT, RESNET):  # the others' `forward_features` ends with a norm
         assert torch.equal(whole.forward_features(make_frames(224, 224)), last) and torch.equal(found["res5"], last)
 
 
 @torch.no_grad()
-def test_a_resnet_equals_torchvisions_at_any_size():
+def test_a_resnet_equals_torchvisions_at_any_size(make_frames, assert_same_features):
     reference = torchvision.models.resnet18().eval()
     backbone = load(TimmBackbone(model_name=RESNET), reference.state_dict()).eval()
     x = make_frames(96, 160)
@@ -105,7 +91,7 @@ def test_a_resnet_equals_torchvisions_at_any_size():
     for layer in (reference.layer1, reference.layer2, reference.layer3, reference.layer4):
         x = layer(x)
         expected.append(x)
-    assert_same(found, expected)
+    assert_same_features(found, expected)
 
 
 def timm_swin_name(name):
@@ -121,7 +107,7 @@ def timm_swin_name(name):
 
 @pytest.mark.parametrize("size", [(224, 224), (256, 352), (448, 448), (160, 96), (32, 64)])
 @torch.no_grad()
-def test_a_swin_equals_torchvisions_at_any_size(size):
+def test_a_swin_equals_torchvisions_at_any_size(make_frames, assert_same_features, size):
     reference = torchvision.models.swin_t().eval()
     for name, parameter in reference.named_parameters():
         if "relative_position_bias_table" in name:
@@ -136,21 +122,21 @@ def test_a_swin_equals_torchvisions_at_any_size(size):
         x = layer(x)
         if number % 2:
             expected.append(x.permute(0, 3, 1, 2))
-    assert_same(found, expected)
+    assert_same_features(found, expected)
 
 
 @pytest.mark.parametrize("name", ["swinv2_tiny_window8_256", "swin_s3_tiny_224"])
 @torch.no_grad()
-def test_other_swins_equal_timms_at_their_own_size(name, make_timm):
+def test_other_swins_equal_timms_at_their_own_size(make_frames, assert_same_features, name, make_timm):
     whole = make_timm(name)
     backbone = load(TimmBackbone(model_name=name), whole.state_dict()).eval()
     frames = make_frames(*whole.pretrained_cfg["input_size"][1:], count=1)
-    assert_same(backbone(frames), whole.forward_intermediates(frames, intermediates_only=True))
+    assert_same_features(backbone(frames), whole.forward_intermediates(frames, intermediates_only=True))
 
 
 @pytest.mark.parametrize("name", [SWIN, "swinv2_tiny_window8_256"])
 @torch.no_grad()
-def test_opposite_edges_of_a_padded_map_do_not_see_each_other(name):
+def test_opposite_edges_of_a_padded_map_do_not_see_each_other(make_frames, name):
     """Of a 64 x 64 cell map, in windows of 7 or 8, the first stage's two blocks reach at most 13 cells far."""
     backbone = TimmBackbone(model_name=name).eval()
     frames = make_frames(260, 260, 1)
@@ -162,22 +148,22 @@ def test_opposite_edges_of_a_padded_map_do_not_see_each_other(name):
 
 @pytest.mark.parametrize("name", FAMILIES)
 @torch.no_grad()
-def test_sizes_that_are_no_multiples_of_32_are_padded_with_zeros(name):
+def test_sizes_that_are_no_multiples_of_32_are_padded_with_zeros(make_frames, assert_same_features, name):
     backbone = TimmBackbone(model_name=name).eval()
     frames = make_frames(70, 101)
-    assert_same(backbone(frames), backbone(F.pad(frames, (0, 27, 0, 26))).values(), rtol=0, atol=0)
+    assert_same_features(backbone(frames), backbone(F.pad(frames, (0, 27, 0, 26))).values(), rtol=0, atol=0)
 
 
 @torch.no_grad()
-def test_a_frame_does_not_depend_on_the_sizes_that_went_before():
+def test_a_frame_does_not_depend_on_the_sizes_that_went_before(make_frames, assert_same_features):
     backbone = TimmBackbone(model_name=SWIN).eval()
     before = backbone(make_frames(64, 96))
     backbone(make_frames(320, 288))
-    assert_same(backbone(make_frames(64, 96)), before.values(), rtol=0, atol=0)
+    assert_same_features(backbone(make_frames(64, 96)), before.values(), rtol=0, atol=0)
 
 
 @torch.no_grad()
-def test_output_norms_are_layer_norms_over_channels():
+def test_output_norms_are_layer_norms_over_channels(make_frames, assert_same_features):
     plain = TimmBackbone(model_name=SWIN).eval()
     normed = TimmBackbone(model_name=SWIN, output_norm=True).eval()
     normed.model.load_state_dict(plain.model.state_dict())
@@ -188,21 +174,21 @@ def test_output_norms_are_layer_norms_over_channels():
     for feature in plain(make_frames()).values():
         mean, variance = feature.mean(1, keepdim=True), feature.var(1, keepdim=True, correction=0)
         expected.append((feature - mean) / (variance + 1e-6).sqrt() * 2 + 0.5)
-    assert_same(normed(make_frames()), expected, rtol=1e-4, atol=1e-4)
+    assert_same_features(normed(make_frames()), expected, rtol=1e-4, atol=1e-4)
     assert not list(plain.norms.parameters())
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 @torch.no_grad()
-def test_copies_and_pickles_give_the_same_features(name):
+def test_copies_and_pickles_give_the_same_features(make_frames, assert_same_features, name):
     backbone = TimmBackbone(model_name=name).eval()
     for other in (copy.deepcopy(backbone), pickle.loads(pickle.dumps(backbone))):
-        assert_same(other(make_frames()), backbone(make_frames()).values(), rtol=0, atol=0)
+        assert_same_features(other(make_frames()), backbone(make_frames()).values(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 @torch.no_grad()
-def test_bfloat16_autocast_comes_near_the_full_precision(name):
+def test_bfloat16_autocast_comes_near_the_full_precision(make_frames, name):
     backbone = TimmBackbone(model_name=name, output_norm=True).eval()
     full = backbone(make_frames(100, 140))
     with torch.autocast("cpu", dtype=torch.bfloat16):

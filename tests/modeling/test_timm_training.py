@@ -17,33 +17,29 @@ FAMILIES = [SWIN, PVT, CONVNEXT, RESNET]
 NAMES = ["res2", "res3", "res4", "res5"]
 
 
-def make_frames(height=64, width=96, count=2):
-    return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(1))
-
-
 def small(make_cfg, *overrides, name=RESNET):
     return make_cfg("MODEL.BACKBONE.NAME", "build_timm_backbone", "MODEL.TIMM.NAME", name, *overrides)
-
-
-def assert_same(found, expected, **tolerance):
-    assert list(found) == NAMES
-    for feature, wanted in zip(found.values(), expected):
-        torch.testing.assert_close(feature, wanted, **tolerance)
 
 
 # ---- training ----
 
 
-def gradients(backbone):
-    torch.manual_seed(3)  # of stochastic depth
-    features = backbone(make_frames())
-    sum(feature.square().mean() for feature in features.values()).backward()
-    return {name: parameter.grad for name, parameter in backbone.named_parameters()}
+@pytest.fixture
+def gradients(make_frames):
+    """Gives the gradient of each of a backbone's parameters, by name."""
+
+    def find(backbone):
+        torch.manual_seed(3)  # of stochastic depth
+        features = backbone(make_frames())
+        sum(feature.square().mean() for feature in features.values()).backward()
+        return {name: parameter.grad for name, parameter in backbone.named_parameters()}
+
+    return find
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("freeze_at", [0, 2])
-def test_gradient_checkpointing_gives_the_same_gradients_and_saves_activations(name, freeze_at):
+def test_gradient_checkpointing_gives_the_same_gradients_and_saves_activations(make_frames, gradients, name, freeze_at):
     options = {"model_name": name, "drop_path_rate": 0.3, "freeze_at": freeze_at, "output_norm": True}
     plain = TimmBackbone(**options).train()
     checkpointed = TimmBackbone(**options, gradient_checkpointing=True).train()
@@ -66,7 +62,7 @@ def test_gradient_checkpointing_gives_the_same_gradients_and_saves_activations(n
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, "mobilenetv3_small_050", "hrnet_w18_small"])
-def test_every_parameter_gets_a_gradient(name):
+def test_every_parameter_gets_a_gradient(gradients, name):
     missing = [
         key for key, gradient in gradients(TimmBackbone(model_name=name, output_norm=True)).items() if gradient is None
     ]
@@ -100,7 +96,7 @@ def test_freeze_at_counts_the_stem_and_the_stages(name, freeze_at):
 
 
 @pytest.mark.parametrize("name", [RESNET, "mobilenetv3_small_050"])
-def test_a_step_leaves_frozen_stages_as_they_were_batch_statistics_included(name):
+def test_a_step_leaves_frozen_stages_as_they_were_batch_statistics_included(gradients, name):
     backbone = TimmBackbone(model_name=name, freeze_at=3).train()
     prefixes = tuple(prefix for stage in STAGES[name][:3] for prefix in ([stage] if isinstance(stage, str) else stage))
     before = copy.deepcopy(backbone.model.state_dict())
@@ -117,11 +113,11 @@ def test_a_step_leaves_frozen_stages_as_they_were_batch_statistics_included(name
     assert frozen & means and means & same == frozen & means
 
 
-def test_a_frozen_model_gives_what_it_gave_before():
+def test_a_frozen_model_gives_what_it_gave_before(make_frames, assert_same_features):
     plain, frozen = TimmBackbone(model_name=RESNET).eval(), TimmBackbone(model_name=RESNET, freeze_at=5)
     frozen.model.load_state_dict(plain.model.state_dict(), strict=False)  # frozen batch norms count no batches
     with torch.no_grad():
-        assert_same(frozen.train()(make_frames()), plain(make_frames()).values())
+        assert_same_features(frozen.train()(make_frames()), plain(make_frames()).values())
 
 
 @pytest.mark.parametrize("name, freeze_at, most", [(RESNET, 6, 5), (RESNET, -1, 5), ("hrnet_w18_small", 1, 0)])

@@ -180,3 +180,22 @@ def vggish_state(monkeypatch):
     widths = {0: (8, 12288), 2: (8, 8), 4: (128, 8)}
     state |= {f"embeddings.{i}.weight": torch.randn(*shape) for i, shape in widths.items()}
     return state | {name.replace("weight", "bias"): torch.randn(len(value)) for name, value in state.items()}
+
+
+def by_swins_authors(name):
+    name = re.sub(r"layers\.(\d)\.downsample", lambda part: f"layers.{int(part[1]) - 1}.downsample", name)
+    return name.replace("head.fc.", "head.")
+
+
+def by_pvts_authors(name):
+    name = re.sub(r"^patch_embed\.", "patch_embed1.", name)
+    name = re.sub(r"^stages\.(\d)\.downsample", lambda part: f"patch_embed{int(part[1]) + 1}", name)
+    name = re.sub(r"^stages\.(\d)\.blocks", lambda part: f"block{int(part[1]) + 1}", name)
+    name = re.sub(r"^stages\.(\d)\.norm", lambda part: f"norm{int(part[1]) + 1}", name)
+    return name.replace("dwconv.", "dwconv.dwconv.")
+
+
+@pytest.fixture(scope="session")
+def names_of_authors():
+    """Of timm's models that others wrote: what makes timm's name of a weight that of its authors."""
+    return {"Swin": by_swins_authors, "PVT v2": by_pvts_authors}

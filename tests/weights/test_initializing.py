@@ -35,14 +35,6 @@ def assert_loaded(backbone, expected):
     assert all(torch.equal(value, expected[name]) for name, value in found.items())
 
 
-def by_pvts_authors(name):
-    name = re.sub(r"^patch_embed\.", "patch_embed1.", name)
-    name = re.sub(r"^stages\.(\d)\.downsample", lambda part: f"patch_embed{int(part[1]) + 1}", name)
-    name = re.sub(r"^stages\.(\d)\.blocks", lambda part: f"block{int(part[1]) + 1}", name)
-    name = re.sub(r"^stages\.(\d)\.norm", lambda part: f"norm{int(part[1]) + 1}", name)
-    return name.replace("dwconv.", "dwconv.dwconv.")
-
-
 # ---- the visual backbone ----
 
 
@@ -83,9 +75,9 @@ def test_the_names_of_swins_authors_are_read(make_timm):
         assert TimmBackbone(model_name=SWIN).model.state_dict().keys() <= found.keys()
 
 
-def test_the_names_of_pvts_authors_are_read(make_timm, saved, initialize):
+def test_the_names_of_pvts_authors_are_read(make_timm, saved, initialize, names_of_authors):
     state = make_timm(PVT).state_dict()
-    path = saved({by_pvts_authors(key): value for key, value in state.items()})
+    path = saved({names_of_authors["PVT v2"](key): value for key, value in state.items()})
     assert_loaded(initialize("MODEL.BACKBONE.WEIGHTS", path, backbone=PVT).backbone, state)
 
 

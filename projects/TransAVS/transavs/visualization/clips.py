@@ -75,8 +75,7 @@ def qualitative_figure(clips: Sequence[ClipPicture], cell: int = 160, detail: in
     Raises:
         ValueError: without clips.
     """
-    _need_clips(clips, "qualitative_figure")
-    strips = [_strips(clip, cell * detail, GAP * detail) for clip in clips]
+    strips = _strips_of_all(clips, cell, detail, "qualitative_figure")
     widths = [rows[0].shape[1] // detail for rows in strips]
     heard = any(clip.waveform is not None for clip in clips)
     margin, top, label, space, wave = 14, 40, 96, 30, 64 if heard else 0
@@ -102,18 +101,9 @@ def qualitative_figure(clips: Sequence[ClipPicture], cell: int = 160, detail: in
 def results_sheet(clips: Sequence[ClipPicture], cell: int = 104, detail: int = 1) -> Figure:
     """Several clips on one sheet: a row a clip, with its frames, ground truth and prediction side by side.
 
-    Args:
-        clips: what is drawn, in this order.
-        cell, detail: as of `clip_figure`.
-
-    Returns:
-        matplotlib Figure.
-
-    Raises:
-        ValueError: without clips.
+    Arguments, result and error are those of `qualitative_figure`.
     """
-    _need_clips(clips, "results_sheet")
-    strips = [_strips(clip, cell * detail, GAP * detail) for clip in clips]
+    strips = _strips_of_all(clips, cell, detail, "results_sheet")
     width = max(strip[0].shape[1] for strip in strips) // detail
     margin, top, label, wave, space = 14, 34, 172, 30, 18
     block = cell + wave + 16
@@ -132,9 +122,10 @@ def results_sheet(clips: Sequence[ClipPicture], cell: int = 104, detail: int = 1
     return figure
 
 
-def _need_clips(clips: Sequence[ClipPicture], name: str) -> None:
+def _strips_of_all(clips: Sequence[ClipPicture], cell: int, detail: int, name: str) -> list[list[np.ndarray]]:
     if not clips:
         raise ValueError(f"{name} needs at least one clip")
+    return [_strips(clip, cell * detail, GAP * detail) for clip in clips]
 
 
 def _strips(clip: ClipPicture, cell: int, gap: int = GAP) -> list[np.ndarray]:

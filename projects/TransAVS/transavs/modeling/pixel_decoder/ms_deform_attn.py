@@ -181,13 +181,7 @@ class MSDeformAttnPixelDecoder(nn.Module):
         }
 
     def forward(self, features: Mapping[str, Tensor]) -> tuple[list[Tensor], Tensor]:
-        """
-        Args:
-            features (dict[str, Tensor]): the backbone's, each [F, C, h, w].
-
-        Returns:
-            tuple[list[Tensor], Tensor]: f1, f2, f3, each [F, conv_dim, h_i, w_i], and f4, [F, conv_dim, h_4, w_4].
-        """
+        """The backbone's features, each [F, C, h, w], to f1, f2, f3 and f4, as `FPNPixelDecoder.forward`."""
         projected = [
             projection(features[name])
             for projection, name in zip(self.input_projections, self.encoder_features.values())
