@@ -86,3 +86,23 @@ def test_without_debians_packages_one_line_and_status_3(tmp_path, monkeypatch, c
     error = capsys.readouterr().err
     assert caught.value.code == 3
     assert error.startswith("Debian's package tuxpaint-stamps-default cannot be had") and error.count("\n") == 1
+
+
+def test_smaller_objects_can_be_asked_for(made, tmp_path, stamps_root, backgrounds_root):
+    _run(tmp_path / "small", stamps_root, backgrounds_root, "--subset", "s4", "--area", "0.02", "0.03")
+    area = {
+        name: np.mean(
+            [
+                np.asarray(Image.open(mask)).astype(bool).mean()
+                for clip in load_avsbench(root, "s4", "test")
+                for mask in clip["sem_seg_file_names"]
+            ]
+        )
+        for name, root in (("usual", made), ("small", tmp_path / "small"))
+    }
+    assert area["small"] < 0.04 < area["usual"]
+
+
+def test_an_area_that_is_none_is_refused(tmp_path, stamps_root, backgrounds_root):
+    with pytest.raises(SystemExit, match="--area is .*, expected two shares from 0.01 to 0.5"):
+        _run(tmp_path / "small", stamps_root, backgrounds_root, "--area", "0.3", "0.1")

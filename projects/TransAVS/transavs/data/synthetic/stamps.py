@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,15 +126,21 @@ class StampsMaker:
         stamps_root: as `load_stamps` reads it.
         backgrounds_root: as `load_backgrounds` reads it.
         size: pixels of a side of the clips' frames.
+        area: the least and the greatest share of the frame that an object is given.
 
     Raises:
         AVSDatasetError: if a folder holds too little.
     """
 
     def __init__(
-        self, stamps_root: str | os.PathLike[str], backgrounds_root: str | os.PathLike[str], size: int = SIZE
+        self,
+        stamps_root: str | os.PathLike[str],
+        backgrounds_root: str | os.PathLike[str],
+        size: int = SIZE,
+        area: tuple[float, float] = RANGES.area,
     ) -> None:
         self.size = size
+        self.ranges = replace(RANGES, area=area)
         self.sprites = load_stamps(stamps_root, size)
         self.backgrounds = load_backgrounds(backgrounds_root, size)
 
@@ -142,4 +149,4 @@ class StampsMaker:
         sprites = random_stamps(rng, self.sprites, subset)
         active = random_schedule(rng, subset, len(sprites))
         background = Pan(rng, self.backgrounds[split], self.size)
-        return make_clip(rng, background, sprites, active, RANGES)
+        return make_clip(rng, background, sprites, active, self.ranges)
