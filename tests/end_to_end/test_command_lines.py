@@ -15,6 +15,7 @@ NEEDED = {
     "convert_weights": ["--output", "new.pth", "weights.pth"],
     "demo": ["--input", "a.mp4", "--output", "out"],
     "export_model": ["--format", "torchscript", "--output", "new.pt"],
+    "pretrain_audio": ["--output", "out"],
     "train_net": [],
     "visualize_data": ["--output", "out"],
     "web_demo": [],

@@ -63,14 +63,14 @@ class CommandParser(argparse.ArgumentParser):
             parsed.opts = parsed.opts[1:]
         return parsed
 
-    def read_config(self, path: str, opts: Sequence[str] = ()) -> CfgNode:
-        """The config of --config-file with the changes of KEY VALUE, not frozen."""
+    def read_config(self, path: str, opts: Sequence[str] = (), changes: Sequence[str] = ()) -> CfgNode:
+        """The config of --config-file with the command's own changes, then those of KEY VALUE; not frozen."""
         if not os.path.isfile(path):
             self.error(f"--config-file: no such file: {path!r}")
         if len(opts) % 2:
             self.error(f"the config's keys and values do not pair up: {' '.join(opts)}")
         try:
-            return read_config(path, opts)
+            return read_config(path, [*changes, *opts])
         except CONFIG_ERRORS as error:
             reason = error.args[0] if isinstance(error, KeyError) and error.args else error
             self.error(f"--config-file {path}: the config cannot be read: {' '.join(str(reason).split())}")

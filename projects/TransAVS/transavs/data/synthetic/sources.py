@@ -67,7 +67,7 @@ def stamps_sources(
         PackageError: if a package can be neither found nor downloaded.
     """
     return StampsSources(
-        _source(stamps_root, STAMPS_PACKAGE, STAMPS_FOLDER),
+        stamps_source(stamps_root),
         _source(backgrounds_root, BACKGROUNDS_PACKAGE, BACKGROUNDS_FOLDER),
     )
 
@@ -89,6 +89,11 @@ def training_photographs() -> list[Path]:
                 )
             paths.append(folder / name)
     return paths
+
+
+def stamps_source(stamps_root: str | os.PathLike[str] | None = None) -> Source:
+    """The stamps alone; see `stamps_sources`."""
+    return _source(stamps_root, STAMPS_PACKAGE, STAMPS_FOLDER)
 
 
 def _source(own_root: str | os.PathLike[str] | None, package: str, folder: str) -> Source:
