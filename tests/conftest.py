@@ -1,3 +1,5 @@
+import json
+import logging
 import os
 import re
 import subprocess
@@ -34,6 +36,17 @@ def seeded():
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def loggers_as_before():
+    """Takes back what a command that is run in this process sets: its log would no longer reach pytest's `caplog`."""
+    loggers = [logging.getLogger(name) for name in ("transavs", "detectron2", "fvcore")]
+    before = [(logger.propagate, logger.level, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, (propagate, level, handlers) in zip(loggers, before):
+        logger.propagate, logger.handlers = propagate, handlers
+        logger.setLevel(level)
+
+
 @pytest.fixture(scope="session")
 def small_cfg():
     """Makes the config of a model that runs in a fraction of a second; takes overrides as KEY, VALUE, ..."""
@@ -60,20 +73,37 @@ def small_cfg():
     return make
 
 
-@pytest.fixture
-def run_script():
-    """Runs a script of the repository as a user does; gives the finished process, its output as text."""
+@pytest.fixture(scope="session")
+def prepared_python():
+    """A Python that has imported the large libraries, and forks a process for each script; see its file."""
+    command = [sys.executable, str(ROOT / "tests/prepared_python.py")]
+    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        yield process
 
-    def run(script, *arguments, timeout=600, **environment):
-        return subprocess.run(
-            [sys.executable, str(ROOT / script), *map(str, arguments)],
-            cwd=ROOT,
-            timeout=timeout,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **environment},
-        )
+
+@pytest.fixture(scope="session")
+def run_script(prepared_python, tmp_path_factory):
+    """Runs a script of the repository, or another, as a user does; gives the finished process, its output as text.
+
+    A variable of the environment that is given as None is left out.
+    """
+
+    def run(script, *arguments, folder=ROOT, timeout=600, **environment):
+        variables = {**os.environ, **environment}
+        output = tmp_path_factory.mktemp("run") / "output.txt"
+        output.touch()
+        request = {
+            "script": str(ROOT / script),
+            "arguments": [str(argument) for argument in arguments],
+            "folder": str(folder),
+            "environment": {name: value for name, value in variables.items() if value is not None},
+            "output": str(output),
+            "timeout": timeout,
+        }
+        prepared_python.stdin.write(json.dumps(request) + "\n")
+        prepared_python.stdin.flush()
+        returncode = int(prepared_python.stdout.readline())
+        return subprocess.CompletedProcess(request["arguments"], returncode, output.read_text())
 
     return run
 

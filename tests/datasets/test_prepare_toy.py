@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -76,9 +75,9 @@ def test_ms3_mask_is_empty_exactly_where_the_second_is_silent(tmp_path, monkeypa
     assert empty == silent and 0 < sum(empty) < len(empty)
 
 
-def test_same_seed_gives_same_bytes_whatever_the_number_of_processes(toy, tmp_path):
-    command = [sys.executable, str(SCRIPT), "--output", str(tmp_path), "--clips", "2", "1", "2", "--workers", "2"]
-    subprocess.run(command, check=True, capture_output=True)
+def test_same_seed_gives_same_bytes_whatever_the_number_of_processes(run_script, toy, tmp_path):
+    made = run_script(SCRIPT, "--output", tmp_path, "--clips", 2, 1, 2, "--workers", 2)
+    assert made.returncode == 0, made.stdout
     assert _contents(tmp_path) == _contents(toy)
 
 

@@ -1,10 +1,7 @@
 """The scripts of docs/USING.md, each run as a user's own, from a folder of the user's."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,47 +18,15 @@ SCRIPTS = {name: text for text, name in BLOCK.findall(PAGE)}
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
+def workplace(run_script, tmp_path_factory):
     """The folder that docs/USING.md describes."""
     folder = tmp_path_factory.mktemp("user")
     (folder / "TransAVS").symlink_to(ROOT)
-    subprocess.run(
-        [
-            sys.executable,
-            "TransAVS/datasets/prepare_toy.py",
-            "--subset",
-            "s4",
-            "--clips",
-            "4",
-            "1",
-            "2",
-            "--output",
-            "toy",
-        ],
-        cwd=folder,
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    subprocess.run(
-        [
-            sys.executable,
-            "TransAVS/datasets/make_demo_video.py",
-            "--data",
-            "toy",
-            "--num-clips",
-            "2",
-            "--fps",
-            "5",
-            "--size",
-            "96",
-            "--output",
-            "street.mp4",
-        ],
-        cwd=folder,
-        check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    clips = ("--subset", "s4", "--clips", 4, 1, 2, "--output", "toy")
+    video = ("--data", "toy", "--num-clips", 2, "--fps", 5, "--size", 96, "--output", "street.mp4")
+    for script, arguments in (("prepare_toy", clips), ("make_demo_video", video)):
+        made = run_script(folder / f"TransAVS/datasets/{script}.py", *arguments, folder=folder)
+        assert made.returncode == 0, made.stdout
     data = folder / "toy/Single-source/s4_data"
     (folder / "clip").mkdir()
     sound = next(data.glob("audio_wav/test/*/*.wav"))
@@ -92,17 +57,8 @@ def test_every_python_block_of_the_page_is_a_script():
 @pytest.mark.slow
 @pytest.mark.xdist_group("downstream")  # one folder of data for all of them
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_script_of_the_page_runs(workplace, name):
+def test_a_script_of_the_page_runs(run_script, workplace, name):
     (workplace / name).write_text(SCRIPTS[name], encoding="utf-8")
     # The data is found by what the script says alone.
-    environment = {key: value for key, value in os.environ.items() if key != "DETECTRON2_DATASETS"}
-    done = subprocess.run(
-        [sys.executable, name],
-        cwd=workplace,
-        env=environment,
-        timeout=300,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    done = run_script(workplace / name, folder=workplace, timeout=300, DETECTRON2_DATASETS=None)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -10,17 +10,18 @@ QUICK = ("MODEL.TRANSAVS.NUM_QUERIES", 4, "SOLVER.IMS_PER_BATCH", 2, "TEST.EVAL_
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
-    """A folder with Toy in it, for the data and for what the runs leave."""
-    return tmp_path_factory.mktemp("toy")
+def workplace(run_script, tmp_path_factory, request):
+    """A folder with Toy in it, for the data and for what the runs leave; few clips, where nothing has to be learnt."""
+    folder = tmp_path_factory.mktemp("toy")
+    clips = getattr(request, "param", ("--clips", 4, 2, 2))
+    made = run_script("datasets/prepare_toy.py", "--subset", "s4", "--output", folder / "toy", *clips)
+    assert made.returncode == 0, made.stdout
+    return folder
 
 
 @pytest.fixture
 def train(run_script, workplace):
-    """Runs tools/train_net.py on Toy, which is made on the first call."""
-    if not (workplace / "toy").exists():
-        made = run_script("datasets/prepare_toy.py", "--subset", "s4", "--output", workplace / "toy")
-        assert made.returncode == 0, made.stdout
+    """Runs tools/train_net.py on what is in the workplace."""
 
     def run(output, *arguments, config=CONFIG):
         return run_script(
@@ -52,6 +53,7 @@ def table_rows(markdown):
 
 
 @pytest.mark.slow(minutes=5)
+@pytest.mark.parametrize("workplace", [()], ids=["all clips"], indirect=True)
 def test_toy_is_learnt_from_scratch_and_needs_its_sound(train, run_script, workplace):
     trained = train("full")
     assert trained.returncode == 0, trained.stdout[-3000:]
