@@ -71,6 +71,7 @@ def installed(tmp_path_factory):
     return python
 
 
+@pytest.mark.slow
 def test_the_wheel_builds_a_model_and_predicts_outside_the_repository(installed, tmp_path):
     output = run(installed, "-c", PREDICTION, cwd=tmp_path, env={"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"})
     assert output.splitlines()[-1] == f"['instances', 'sem_seg', 'times'] (2, 1, 48, 64) 2 {transavs.__version__}"

@@ -117,6 +117,7 @@ dist.destroy_process_group()  # at the interpreter's end, gloo's threads would n
 """
 
 
+@pytest.mark.slow
 def test_two_real_processes_write_the_same_files_as_one(clips, tmp_path):
     evaluate(clips, output_dir=str(tmp_path / "alone"))
     torch.save([(clip, output) for clip, output, _, _ in clips[1::2]], tmp_path / "clips.pt")
