@@ -48,26 +48,31 @@ def loggers_as_before():
 
 
 @pytest.fixture(scope="session")
-def small_cfg():
+def small_overrides():
+    """What makes a config's model small, as KEY, VALUE, ... of a command line."""
+    return [
+        "MODEL.DEVICE",
+        "cpu",
+        "MODEL.TRANSAVS.NUM_QUERIES",
+        "6",
+        "MODEL.TRANSAVS.HIDDEN_DIM",
+        "32",
+        "MODEL.SEM_SEG_HEAD.CONVS_DIM",
+        "32",
+        "MODEL.AUDIO_BACKBONE.TIMM_MODEL",
+        "test_resnet",
+    ]
+
+
+@pytest.fixture(scope="session")
+def small_cfg(small_overrides):
     """Makes the config of a model that runs in a fraction of a second; takes overrides as KEY, VALUE, ..."""
 
     def make(*overrides, file="toy/toy_s4_R18.yaml"):
         cfg = get_cfg()
         add_transavs_config(cfg)
         cfg.merge_from_file(str(ROOT / "configs" / file))
-        small = [
-            "MODEL.DEVICE",
-            "cpu",
-            "MODEL.TRANSAVS.NUM_QUERIES",
-            6,
-            "MODEL.TRANSAVS.HIDDEN_DIM",
-            32,
-            "MODEL.SEM_SEG_HEAD.CONVS_DIM",
-            32,
-            "MODEL.AUDIO_BACKBONE.TIMM_MODEL",
-            "test_resnet",
-        ]
-        cfg.merge_from_list([*small, *overrides])
+        cfg.merge_from_list([*small_overrides, *overrides])
         return cfg
 
     return make

@@ -10,24 +10,10 @@ from transavs.video import VideoWriter
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 16000
-SMALL = [
-    "MODEL.DEVICE",
-    "cpu",
-    "MODEL.TRANSAVS.NUM_QUERIES",
-    "6",
-    "MODEL.TRANSAVS.HIDDEN_DIM",
-    "32",
-    "MODEL.SEM_SEG_HEAD.CONVS_DIM",
-    "32",
-    "MODEL.AUDIO_BACKBONE.TIMM_MODEL",
-    "test_resnet",
-    "INPUT.MIN_SIZE_TEST",
-    "48",
-]
 
 
 @pytest.fixture(scope="module")
-def model_arguments(small_cfg, tmp_path_factory):
+def model_arguments(small_cfg, small_overrides, tmp_path_factory):
     """What names a small model on the command line: the config first, the overrides last."""
     torch.manual_seed(0)
     model = build_model(small_cfg("INPUT.MIN_SIZE_TEST", 48))
@@ -35,7 +21,8 @@ def model_arguments(small_cfg, tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     DetectionCheckpointer(model, str(folder)).save("model")
     config = ["--config-file", str(ROOT / "configs/toy/toy_s4_R18.yaml")]
-    return config, [*SMALL, "MODEL.WEIGHTS", str(folder / "model.pth"), "TEST.MASK_THRESHOLD", "0.45"]
+    weights = ["MODEL.WEIGHTS", str(folder / "model.pth")]
+    return config, [*small_overrides, "INPUT.MIN_SIZE_TEST", "48", *weights, "TEST.MASK_THRESHOLD", "0.45"]
 
 
 @pytest.fixture(scope="module")

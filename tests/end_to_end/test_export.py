@@ -129,22 +129,14 @@ def assert_exported(kind, model, size, path):
 
 
 @pytest.mark.slow
-def test_the_command_checks_on_a_real_clip_and_its_file_needs_no_package(run_script, small_cfg, tmp_path):
+def test_the_command_checks_on_a_real_clip_and_its_file_needs_no_package(
+    run_script, small_cfg, small_overrides, tmp_path
+):
     made = run_script("datasets/prepare_toy.py", "--subset", "s4", "--clips", 1, 1, 1, "--output", tmp_path / "toy")
     assert made.returncode == 0, made.stdout
     clip = random_clip((64, 64), seed=3)
     model = let_some_queries_sound(build_model(small_cfg()).eval(), *clip)
     DetectionCheckpointer(model, str(tmp_path)).save("weights")
-    small = (
-        "MODEL.TRANSAVS.NUM_QUERIES",
-        6,
-        "MODEL.TRANSAVS.HIDDEN_DIM",
-        32,
-        "MODEL.SEM_SEG_HEAD.CONVS_DIM",
-        32,
-        "MODEL.AUDIO_BACKBONE.TIMM_MODEL",
-        "test_resnet",
-    )
     output = tmp_path / "model.pt"
     done = run_script(
         SCRIPT,
@@ -156,7 +148,7 @@ def test_the_command_checks_on_a_real_clip_and_its_file_needs_no_package(run_scr
         output,
         "MODEL.WEIGHTS",
         tmp_path / "weights.pth",
-        *small,
+        *small_overrides,
         DETECTRON2_DATASETS=str(tmp_path),
     )
     assert done.returncode == 0, done.stdout[-3000:]
