@@ -15,14 +15,22 @@ from transavs.video import VideoError
 RATE = 16000
 
 
+@pytest.fixture(scope="module")
+def model_file(small_cfg, tmp_path_factory):
+    """Of a model that finds something."""
+    torch.manual_seed(0)
+    model = build_model(small_cfg())
+    model.mask_head.classifier.bias.data = torch.tensor([3.0, 0.0])  # untrained, it would find nothing
+    folder = tmp_path_factory.mktemp("model")
+    DetectionCheckpointer(model, str(folder)).save("model")
+    return str(folder / "model.pth")
+
+
 @pytest.fixture
-def make_predictor(small_cfg, tmp_path):
+def make_predictor(small_cfg, model_file):
     def make(*overrides):
         cfg = small_cfg("DATASETS.TEST", (), "INPUT.MIN_SIZE_TEST", 48, *overrides)
-        model = build_model(cfg)
-        model.mask_head.classifier.bias.data = torch.tensor([3.0, 0.0])  # untrained, it would find nothing
-        DetectionCheckpointer(model, str(tmp_path)).save("model")
-        cfg.MODEL.WEIGHTS = str(tmp_path / "model.pth")
+        cfg.MODEL.WEIGHTS = model_file
         cfg.MODEL.AUDIO_BACKBONE.WEIGHTS = "not/there.pth"  # what training started from is not needed any more
         return AVSPredictor(cfg)
 

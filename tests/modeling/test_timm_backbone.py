@@ -105,7 +105,9 @@ def timm_swin_name(name):
     return f"layers.{number // 2}." + (f"blocks.{rest}" if number % 2 else f"downsample.{rest}")
 
 
-@pytest.mark.parametrize("size", [(224, 224), (256, 352), (448, 448), (160, 96), (32, 64)])
+@pytest.mark.parametrize(
+    "size", [(224, 224), (256, 352), pytest.param((448, 448), marks=pytest.mark.slow), (160, 96), (32, 64)]
+)
 @torch.no_grad()
 def test_a_swin_equals_torchvisions_at_any_size(make_frames, assert_same_features, size):
     reference = torchvision.models.swin_t().eval()
