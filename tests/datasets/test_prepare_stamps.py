@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from transavs.data.avsbench import load_avsbench
+from transavs.data.avsbench import load_avsbench, read_clip_table
 from transavs.data.synthetic import sources
 
 
@@ -54,6 +54,27 @@ def test_mask_covers_stamps_and_not_the_background(made):
 def test_same_seed_gives_same_bytes(made, tmp_path, stamps_root, backgrounds_root):
     _run(tmp_path, stamps_root, backgrounds_root)
     assert _contents(tmp_path) == _contents(made)
+
+
+def test_a_split_is_the_same_without_the_others(made, tmp_path, stamps_root, backgrounds_root, capsys):
+    def clips(folder):
+        """Those files of the test split's clips."""
+        return {name: content for name, content in _contents(folder).items() if "/test/" in name}
+
+    def run(*without):
+        _run(tmp_path, stamps_root, backgrounds_root, "--subset", "s4", *without)
+        splits = [row["split"] for row in read_clip_table(tmp_path, "s4")]
+        return [splits.count(split) for split in ("train", "val", "test")]
+
+    assert run("--without", "train", "val") == [0, 0, 2]
+    expected = {name: content for name, content in clips(made).items() if name.startswith("Single-source")}
+    assert clips(tmp_path) == expected and len(expected) > 10
+    assert (tmp_path / "oracle.json").is_file()
+    assert run("--without", "train") == [0, 1, 2] and clips(tmp_path) == expected
+    assert run("--without", "val") == [2, 1, 2] and clips(tmp_path) == expected  # what is there is kept
+    capsys.readouterr()
+    assert run("--without", "train", "val") == [2, 1, 2]
+    assert "is already made with these arguments" in capsys.readouterr().out
 
 
 def test_sources_are_recorded(made, stamps_root, backgrounds_root):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
-from ..avsbench import DATASET_FOLDERS, LAYOUTS, AVSDatasetError, datasets_root
+from ..avsbench import DATASET_FOLDERS, LAYOUTS, SPLITS, AVSDatasetError, datasets_root
 from .clips import ClipMaker
 from .debian import PackageError
 from .writing import prepare_subset
@@ -25,6 +25,9 @@ def make_parser(description: str, prefix: str, size: int) -> argparse.ArgumentPa
         help=f"folder to write to (default: $DETECTRON2_DATASETS/{folder}, or datasets/{folder})",
     )
     parser.add_argument("--subset", choices=[*LAYOUTS, "both"], default="both")
+    parser.add_argument(
+        "--without", nargs="+", choices=SPLITS[:2], default=(), help="splits to leave out; the others do not change"
+    )
     parser.add_argument("--seed", type=int, default=0, help="the same seed makes the same files (default: 0)")
     parser.add_argument("--size", type=int, default=size, help=f"pixels of a frame's side (default: {size})")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: one a core)")
@@ -61,7 +64,9 @@ def run_maker(
         if min(counts[subset]) < 1:
             sys.exit(f"{counts[subset]} clips in train, val and test: expected at least 1 of each")
         try:
-            prepare_subset(get_maker, arguments, args.output, subset, counts[subset], args.seed, args.workers)
+            prepare_subset(
+                get_maker, arguments, args.output, subset, counts[subset], args.seed, args.workers, args.without
+            )
         except AVSDatasetError as error:
             sys.exit(str(error))
 

@@ -119,8 +119,11 @@ def prepare_subset(
     counts: tuple[int, int, int],
     seed: int,
     workers: int,
+    without: Collection[str] = (),
 ) -> float:
     """Write one subset, unless a finished one made with the same arguments is there.
+
+    A clip does not depend on the others, so that a split is the same, whichever splits are made with it.
 
     Args:
         get_maker: gives what makes the clips; called only if clips are made.
@@ -130,6 +133,7 @@ def prepare_subset(
         counts: clips in train, val and test.
         seed: of all random numbers.
         workers: processes; the files do not depend on their number.
+        without: splits to leave out, "train" or "val"; one that an earlier call made is made again with the others.
 
     Returns:
         mJ of the audio-blind oracle on the test split.
@@ -144,16 +148,19 @@ def prepare_subset(
     if old is None and folder.is_dir() and any(folder.iterdir()):
         raise AVSDatasetError(f"{folder} holds files that this script did not make: remove it or change --output")
     has_instances = any(folder.glob("*/gt_instances"))  # which were not written at first; all other files stay the same
+    left_out = set(without)
     if old is not None and _is_finished(old, manifest) and has_instances:
-        oracle = float(old["oracle_mJ"])
-        _write_oracle(output, subset, oracle)
-        print(f"{folder} is already made with these arguments; audio-blind oracle on test: mJ {oracle:.4f}")
-        return oracle
+        left_out &= set(old.get("without", ()))
+        if left_out == set(old.get("without", ())):
+            return _already_made(old, output, subset, folder)
+    if left_out:
+        manifest["without"] = sorted(left_out)
     maker, start = get_maker(), time.perf_counter()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     manifest_path.write_text(json.dumps(manifest, indent=1) + "\n")  # marks the folder as ours while it is unfinished
-    tasks = [(split, index) for split, count in zip(SPLITS, counts) for index in range(count)]
+    numbers = {split: count for split, count in zip(SPLITS, counts) if split not in left_out}
+    tasks = [(split, index) for split, count in numbers.items() for index in range(count)]
     rows, scores = zip(*_make_all(_Job(maker, output, subset, seed), tasks, workers))
     write_table(output, subset, rows)
     oracle = round(float(np.concatenate(scores).mean()), 4)
@@ -164,9 +171,17 @@ def prepare_subset(
     return oracle
 
 
-def _is_finished(found: dict[str, object], manifest: dict[str, object]) -> bool:
-    """Whether a folder's manifest says that it holds all that `manifest` asks for."""
-    return found.get("oracle_mJ") is not None and {**found, "oracle_mJ": None} == {**manifest, "oracle_mJ": None}
+def _is_finished(found: Mapping[str, object], manifest: Mapping[str, object]) -> bool:
+    """Whether a folder's manifest says that it holds the clips that `manifest` asks for, of whichever splits."""
+    beside = dict.fromkeys(("oracle_mJ", "without"))
+    return found.get("oracle_mJ") is not None and {**found, **beside} == {**manifest, **beside}
+
+
+def _already_made(found: Mapping[str, Any], output: str | os.PathLike[str], subset: str, folder: Path) -> float:
+    oracle = float(found["oracle_mJ"])
+    _write_oracle(output, subset, oracle)
+    print(f"{folder} is already made with these arguments; audio-blind oracle on test: mJ {oracle:.4f}")
+    return oracle
 
 
 def _write_oracle(output: str | os.PathLike[str], subset: str, oracle: float) -> None:
