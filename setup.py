@@ -1,4 +1,4 @@
-"""Puts the configs, which stand beside the package in the repository, into the wheel; pyproject.toml says all else."""
+"""Puts configs and trained models, which stand beside the package, into the wheel; pyproject.toml says all else."""
 
 import shutil
 from pathlib import Path
@@ -6,22 +6,26 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-CONFIGS = Path(__file__).parent / "configs"
+ROOT = Path(__file__).parent
+# What is left out of each folder.
+FOLDERS = {"configs": ["*.md"], "checkpoints": []}
 
 
-class BuildWithConfigs(build_py):
-    """Copies configs/ to transavs/configs/. An editable install needs no copy: model_zoo finds the repository's own."""
+class BuildWithFolders(build_py):
+    """Copies FOLDERS into transavs/. An editable install needs no copy: the package finds the repository's own."""
 
     def run(self):
         super().run()
         if not self.editable_mode:
-            copied = Path(self.build_lib, "transavs", "configs")
-            shutil.rmtree(copied, ignore_errors=True)  # of an earlier build
-            shutil.copytree(CONFIGS, copied, ignore=shutil.ignore_patterns("*.md"))
+            for name, left_out in FOLDERS.items():
+                copied = Path(self.build_lib, "transavs", name)
+                shutil.rmtree(copied, ignore_errors=True)  # of an earlier build
+                shutil.copytree(ROOT / name, copied, ignore=shutil.ignore_patterns(*left_out))
 
     def get_source_files(self):
         """What a source distribution needs."""
-        return super().get_source_files() + [str(path.relative_to(CONFIGS.parent)) for path in CONFIGS.rglob("*.yaml")]
+        files = [path for name in FOLDERS for path in (ROOT / name).rglob("*") if path.is_file()]
+        return super().get_source_files() + [str(path.relative_to(ROOT)) for path in files]
 
 
-setup(cmdclass={"build_py": BuildWithConfigs})
+setup(cmdclass={"build_py": BuildWithFolders})

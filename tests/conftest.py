@@ -18,6 +18,7 @@ from detectron2.modeling import build_model
 from PIL import Image, ImageDraw
 
 from transavs import add_transavs_config
+from transavs.weights.packaging import write_trained_model
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -76,6 +77,26 @@ def small_cfg(small_overrides):
         return cfg
 
     return make
+
+
+@pytest.fixture(scope="session")
+def trained(small_cfg, tmp_path_factory):
+    """The config of a small model, its MODEL.WEIGHTS being the checkpoint of one that finds something everywhere."""
+    torch.manual_seed(0)
+    cfg = small_cfg()
+    model = build_model(cfg)
+    model.mask_head.classifier.bias.data = torch.tensor([9.0, 0.0])
+    cfg.MODEL.WEIGHTS = str(tmp_path_factory.mktemp("trained") / "model_best.pth")
+    torch.save({"model": model.state_dict()}, cfg.MODEL.WEIGHTS)
+    return cfg
+
+
+@pytest.fixture(scope="session")
+def packaged(trained, tmp_path_factory):
+    """The folder of that model, as tools/package_model.py makes it; not to be changed."""
+    folder = tmp_path_factory.mktemp("packaged") / "bell"
+    write_trained_model(trained, folder, "card")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,13 @@ PACKAGE = ROOT / "projects" / "TransAVS" / "transavs"
 # From the top to the bottom. A module imports from its own room and from lower layers only, so that there is no circle.
 LAYERS = (
     ("web", "benchmarks"),
-    ("command_line",),
+    ("command_line", "model_zoo"),
     ("engine", "export"),
     ("weights",),
     ("model",),
     ("visualization", "data.synthetic"),
     ("evaluation",),
-    ("modeling", "losses", "inference", "model_zoo"),
+    ("modeling", "losses", "inference"),
     ("config", "data", "video"),
 )
 LAYER_OF = {room: number for number, rooms in enumerate(reversed(LAYERS)) for room in rooms}

@@ -1,12 +1,14 @@
-"""Shipped configs by their names."""
+"""Shipped configs and trained models by their names."""
 
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from detectron2.config import get_cfg
 
-from transavs import add_transavs_config, model_zoo
+from transavs import AVSPredictor, add_transavs_config, model_zoo
+from transavs.weights.published import WeightsError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 NAMES = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml"))
@@ -51,3 +53,37 @@ def test_a_package_without_its_configs_says_where_they_were_looked_for(tmp_path,
     monkeypatch.setattr(model_zoo, "_PACKAGE", tmp_path / "lib" / "site-packages" / "transavs")
     with pytest.raises(FileNotFoundError, match="transavs/configs.*install the package again"):
         model_zoo.get_config_file("avs_s4_R101.yaml")
+
+
+TRAINED = ["stamps_ms3_lite0", "stamps_s4_lite0"]
+LARGEST = 16_000_000  # bytes of a model that comes along
+
+
+def test_the_trained_models_come_along():
+    assert model_zoo.trained_models() == TRAINED
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_trained_model_is_given_by_its_name(name):
+    cfg = model_zoo.get_config(name, trained=True)
+    folder = Path(cfg.MODEL.WEIGHTS).parent
+    assert Path(model_zoo.get_config_file(name)).samefile(folder / "config.yaml") and folder.name == name
+    assert Path(cfg.MODEL.WEIGHTS).stat().st_size <= LARGEST
+    assert model_zoo.get_config(name).MODEL.WEIGHTS == ""
+
+    model, predictor = model_zoo.get(name, trained=True, device="cpu"), AVSPredictor.from_pretrained(name, device="cpu")
+    expected = predictor.model.state_dict()
+    assert model.training and model.device.type == "cpu"
+    assert all(torch.equal(value, expected[key]) for key, value in model.state_dict().items())
+    card = (folder / "README.md").read_text()
+    assert all(f"## {section}" in card for section in ("How it was made", "Scores", "Data and licences", "What it"))
+
+
+def test_a_model_without_training_has_random_weights():
+    first, second = (model_zoo.get("toy/toy_s4_R18.yaml", device="cpu") for _ in range(2))
+    assert not torch.equal(first.mask_head.classifier.weight, second.mask_head.classifier.weight)
+
+
+def test_a_config_without_a_trained_model_is_told_which_there_are():
+    with pytest.raises(WeightsError, match="no trained model is called 'avs_s4_R101.yaml'.*there are: "):
+        model_zoo.get("avs_s4_R101.yaml", trained=True)

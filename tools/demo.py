@@ -18,7 +18,7 @@ from detectron2.utils.logger import setup_logger
 from tqdm import tqdm
 
 from transavs import AVSPredictor
-from transavs.command_line import CommandParser, frame_rate, run
+from transavs.command_line import DEFAULT_MODEL, CommandParser, frame_rate, run
 from transavs.engine.devices import fall_back_to_cpu
 from transavs.engine.video_outputs import VideoOutputs
 from transavs.video import SOURCE_RATE, VideoError, VideoReader
@@ -30,9 +30,9 @@ BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} clips [{elapsed}<{r
 
 def make_parser():
     parser = CommandParser(__doc__)
-    parser.add_config_file()
+    parser.add_config_file(default=DEFAULT_MODEL)
     parser.add_argument("--input", required=True, nargs="+", help="videos, folders of them, or patterns like '*.mp4'")
-    parser.add_output_folder()
+    parser.add_output_folder(default="output/videos")
     parser.add_argument(
         "--fps",
         type=frame_rate,

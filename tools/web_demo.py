@@ -8,14 +8,14 @@ One model serves all who have the page open, one after the other. Their files li
 when they leave, and with the program at the latest. The page is for this machine alone, unless --host says otherwise.
 """
 
-from transavs.command_line import CommandParser, run
+from transavs.command_line import DEFAULT_MODEL, CommandParser, run
 from transavs.engine.devices import fall_back_to_cpu
 from transavs.weights.published import WeightsError
 
 
 def make_parser():
     parser = CommandParser(__doc__)
-    parser.add_config_file()
+    parser.add_config_file(default=DEFAULT_MODEL)
     parser.add_argument("--examples", nargs="+", default=[], metavar="VIDEO", help="for the page; files, folders")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen at (default: %(default)s); 0.0.0.0 is all"

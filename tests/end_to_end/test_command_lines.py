@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from transavs.weights import pretrained
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "configs/toy/toy_s4_R18.yaml")
 # What a command needs beside its config.
@@ -15,6 +17,7 @@ NEEDED = {
     "convert_weights": ["--output", "new.pth", "weights.pth"],
     "demo": ["--input", "a.mp4", "--output", "out"],
     "export_model": ["--format", "torchscript", "--output", "new.pt"],
+    "package_model": ["--output", "new"],
     "pretrain_audio": ["--output", "out"],
     "train_net": [],
     "visualize_data": ["--output", "out"],
@@ -61,7 +64,7 @@ def test_what_is_wrong_with_a_config_is_told_in_the_same_words(
     assert [path.name for path in tmp_path.iterdir()] == ["broken.yaml"]
 
 
-@pytest.mark.parametrize("command", ["compare_sounds", "demo", "web_demo"])
+@pytest.mark.parametrize("command", ["compare_sounds", "demo", "package_model", "web_demo"])
 def test_a_model_that_is_missing_is_told_in_the_same_words(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
@@ -70,15 +73,39 @@ def test_a_model_that_is_missing_is_told_in_the_same_words(command, tmp_path, mo
     assert told.endswith(": error: MODEL.WEIGHTS is 'no.pth': expected a trained model's file, as KEY VALUE")
 
 
+@pytest.mark.parametrize("command", NEEDED)
+def test_a_trained_model_that_does_not_come_along_is_told_in_the_same_words(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as error:
+        importlib.import_module(command).main([*NEEDED[command], "--config-file", "stamps_s4_lite9"])
+    assert error.value.code == 2
+    told = (
+        ": error: --config-file: no trained model is called 'stamps_s4_lite9', nor is there such a folder; there are: "
+    )
+    assert told in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command, needed", [("demo", ["--input", "street.mp4"]), ("web_demo", [])])
+def test_the_commands_that_take_videos_take_a_model_that_comes_along(command, needed, packaged, monkeypatch):
+    parser = importlib.import_module(command).make_parser()
+    args = parser.parse_args(needed)
+    assert args.config_file == "stamps_ms3_lite0" and args.opts == []
+    assert getattr(args, "output", "output/videos") == "output/videos"
+    monkeypatch.setattr(pretrained, "_shipped", lambda: {"stamps_ms3_lite0": packaged})
+    cfg = parser.read_config(args.config_file, ["TEST.MASK_THRESHOLD", "0.4"])
+    parser.check_weights(cfg)
+    assert cfg.MODEL.WEIGHTS == str(packaged / "model.safetensors") and cfg.TEST.MASK_THRESHOLD == 0.4
+
+
 def test_every_command_that_builds_a_model_is_among_them():
     assert set(NEEDED) == {
         name for explained in [options()["--config-file"]] for names in explained.values() for name in names
     }
 
 
-@pytest.mark.parametrize("option, ways", [("--config-file", 2), ("--output", 2), ("opts", 1), ("--help", 1)])
+@pytest.mark.parametrize("option, ways", [("--config-file", 3), ("--output", 3), ("opts", 1), ("--help", 1)])
 def test_the_same_option_is_explained_in_the_same_words(option, ways):
-    """--config-file may take several files, and --output may be a folder or a file."""
+    """--config-file may take several files, --output may be a folder or a file, and both may have a default."""
     assert len(options()[option]) == ways
 
 

@@ -14,6 +14,11 @@ from detectron2.config import CfgNode
 from .config import read_config
 from .video import SOURCE_RATE, FrameRate, VideoError
 from .video.files import find_videos
+from .weights.pretrained import trained_config
+from .weights.published import WeightsError
+
+DEFAULT_MODEL = "stamps_ms3_lite0"  # of the commands that take videos: it hears what sounds in which second
+CONFIG_HELP = "the model's YAML; or a trained model: its name, such as stamps_s4_lite0, its folder or its address"
 
 # What Detectron2 and yacs raise for a file that is no config, or one with keys or values that do not belong to it.
 CONFIG_ERRORS = (OSError, KeyError, ValueError, TypeError, AttributeError, AssertionError, yaml.YAMLError)
@@ -31,16 +36,27 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, description: str | None):
         super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
-    def add_config_file(self, nargs: str | None = None) -> None:
+    def add_config_file(self, nargs: str | None = None, default: str | None = None) -> None:
         several = "; several are taken in turn" if nargs else ""
+        told = " (default: %(default)s)" if default else ""
         self.add_argument(
-            "--config-file", required=True, nargs=nargs, metavar="FILE", help=f"the model's YAML{several}"
+            "--config-file",
+            required=not default,
+            default=default,
+            nargs=nargs,
+            metavar="FILE",
+            help=f"{CONFIG_HELP}{several}{told}",
         )
 
-    def add_output_folder(self, **options: Any) -> None:
-        if "default" not in options:
-            options["required"] = True
-        self.add_argument("--output", metavar="FOLDER", help="folder for what is written", **options)
+    def add_output_folder(self, default: str | None = None) -> None:
+        told = " (default: %(default)s)" if default else ""
+        self.add_argument(
+            "--output",
+            required=not default,
+            default=default,
+            metavar="FOLDER",
+            help=f"folder for what is written{told}",
+        )
 
     def add_output_file(self) -> None:
         """See `check_new_output`."""
@@ -64,13 +80,20 @@ class CommandParser(argparse.ArgumentParser):
         return parsed
 
     def read_config(self, path: str, opts: Sequence[str] = (), changes: Sequence[str] = ()) -> CfgNode:
-        """The config of --config-file with the command's own changes, then those of KEY VALUE; not frozen."""
-        if not os.path.isfile(path):
+        """The config of --config-file with the command's own changes, then those of KEY VALUE; not frozen.
+
+        Of a trained model, see `trained_config`, MODEL.WEIGHTS is its weights.
+        """
+        is_file = os.path.isfile(path)
+        if path.endswith((".yaml", ".yml")) and not is_file:
             self.error(f"--config-file: no such file: {path!r}")
         if len(opts) % 2:
             self.error(f"the config's keys and values do not pair up: {' '.join(opts)}")
         try:
-            return read_config(path, [*changes, *opts])
+            read = read_config if is_file else trained_config
+            return read(path, [*changes, *opts])
+        except WeightsError as error:
+            self.error(f"--config-file: {error}")
         except CONFIG_ERRORS as error:
             reason = error.args[0] if isinstance(error, KeyError) and error.args else error
             self.error(f"--config-file {path}: the config cannot be read: {' '.join(str(reason).split())}")

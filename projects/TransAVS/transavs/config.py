@@ -31,7 +31,7 @@ def read_config(path: str | os.PathLike[str], overrides: Iterable[Any] = ()) -> 
     """A config file with all of TransAVS's keys.
 
     Args:
-        path: the YAML file.
+        path: the YAML file; of plain values, since YAML can also call Python, which is refused.
         overrides: KEY, VALUE, ..., as on a command line.
 
     Returns:
@@ -39,7 +39,7 @@ def read_config(path: str | os.PathLike[str], overrides: Iterable[Any] = ()) -> 
     """
     cfg = get_cfg()
     add_transavs_config(cfg)
-    cfg.merge_from_file(os.fspath(path))
+    cfg.merge_from_file(os.fspath(path), allow_unsafe=False)
     cfg.merge_from_list(list(overrides))
     return cfg
 

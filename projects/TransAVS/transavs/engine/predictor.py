@@ -21,6 +21,8 @@ from torch import Tensor
 from ..data.audio import log_mel_examples, silent_examples
 from ..video import FrameRate, VideoReader, exact_rate
 from ..weights.checkpointer import AVSCheckpointer
+from ..weights.pretrained import trained_config
+from .devices import fall_back_to_cpu
 from .tracking import ObjectTracker
 from .windows import SlidingSound, Windows
 
@@ -57,9 +59,9 @@ class AVSPredictor:
     [k, k + 1) is one of second k, as in training.
 
     Example:
-        >>> predictor = AVSPredictor(cfg)
+        >>> predictor = AVSPredictor.from_pretrained("stamps_ms3_lite0")  # or AVSPredictor(cfg)
         >>> for result in predictor.stream("street.mp4"):
-        ...     sounding = result.sem_seg[0] > cfg.TEST.MASK_THRESHOLD  # H W, at result.time
+        ...     sounding = result.sem_seg[0] > predictor.cfg.TEST.MASK_THRESHOLD  # H W, at result.time
     """
 
     def __init__(self, cfg: CfgNode):
@@ -69,6 +71,30 @@ class AVSPredictor:
         if cfg.DATASETS.TEST:
             self.metadata = MetadataCatalog.get(cfg.DATASETS.TEST[0])
         self.resize = ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
+
+    @classmethod
+    def from_pretrained(
+        cls, model: str | os.PathLike[str], device: str | None = None, threshold: float | None = None
+    ) -> "AVSPredictor":
+        """A trained model by its name.
+
+        Args:
+            model: one of `transavs.model_zoo.trained_models()`; or the folder or the address of one, see
+                `transavs.weights.pretrained.trained_config`.
+            device: in place of MODEL.DEVICE, which is the GPU; the CPU where there is none.
+            threshold: in place of TEST.MASK_THRESHOLD, in [0, 1): a pixel sounds above it.
+
+        Raises:
+            WeightsError: there is no such model, or it cannot be had or read.
+        """
+        cfg = trained_config(model)
+        if device is None:
+            fall_back_to_cpu(cfg)
+        else:
+            cfg.MODEL.DEVICE = str(device)
+        if threshold is not None:
+            cfg.TEST.MASK_THRESHOLD = float(threshold)
+        return cls(cfg)
 
     def __call__(
         self,

@@ -1,6 +1,7 @@
 """What training and scoring do first, in each of their processes."""
 
 import logging
+import os
 from argparse import Namespace
 
 import torch
@@ -9,6 +10,7 @@ from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
+from ..weights.pretrained import find_trained_model
 from .devices import fall_back_to_cpu
 
 
@@ -17,7 +19,8 @@ def setup(cfg: CfgNode, args: Namespace) -> CfgNode:
 
     Args:
         cfg: as it was read; it is not changed.
-        args: the command line, for the log. With `eval_only`, cuDNN is not tuned for one size.
+        args: the command line, for the log; its config_file may be a trained model. With `eval_only`, cuDNN is not
+            tuned for one size.
 
     Returns:
         CfgNode: frozen.
@@ -25,13 +28,21 @@ def setup(cfg: CfgNode, args: Namespace) -> CfgNode:
     cfg = cfg.clone()
     without_gpu = fall_back_to_cpu(cfg)
     cfg.freeze()
-    default_setup(cfg, args)
+    default_setup(cfg, _with_config_path(args))
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="transavs")
     if without_gpu:
         logging.getLogger("transavs.train_net").warning(
             "No GPU was found: running on the CPU, in one process and in float32."
         )
     return cfg
+
+
+def _with_config_path(args: Namespace) -> Namespace:
+    """Detectron2 writes the contents of config_file to the log."""
+    path = getattr(args, "config_file", "")
+    if not path or os.path.isfile(path):
+        return args
+    return Namespace(**vars(args) | {"config_file": find_trained_model(path)[0]})
 
 
 def num_processes(num_gpus: int) -> int:
