@@ -1,5 +1,6 @@
-# `make demo` trains, scores and pictures a small model. `make check` reads the code, `make test-fast` runs what needs no
-# training, `make test` does both and runs every test. Each sets up .venv first.
+# `make demo` scores and pictures the small model that comes along, `make train-demo` trains one first. `make check` reads
+# the code, `make test-fast` runs what needs no training, `make test` does both and runs every test. Each sets up .venv
+# first.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -8,7 +9,7 @@ RUN := $(VENV)/bin/python
 WORKERS ?= 2
 TEST := OMP_NUM_THREADS=1 $(RUN) -m pytest tests -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo check test-fast test setup clean
+.PHONY: demo train-demo check test-fast test setup clean
 
 check: setup
 	$(RUN) -m ruff check .
@@ -23,6 +24,9 @@ test: check
 
 demo: setup
 	$(RUN) tools/make_demo.py --output output/demo
+
+train-demo: setup
+	$(RUN) tools/make_demo.py --output output/train-demo --train
 
 setup: $(VENV)/.installed
 

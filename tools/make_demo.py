@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""The whole program in one go, on a CPU in minutes: makes data, trains a small model, scores it, draws what it does.
+"""The whole program in one go, on a CPU in minutes: makes clips, scores a model on them, draws what it does.
 
     tools/make_demo.py --output output/demo
+    tools/make_demo.py --output output/train-demo --train
 
-It trains on Stamps, real photographs with real sounds; on Toy where Debian's packages, which Stamps needs, cannot be
-had. The model is scored with each test clip's own sound and with sounds that do not belong to it: the gap is what it
-hears. What it does is drawn in pictures and in a video.
+The clips are of Stamps, real photographs with real sounds, and the model is the one that comes along; --train trains
+one first. Where Debian's packages, which Stamps needs, cannot be had, the clips are Toy's, and a model is trained. It
+is scored with each test clip's own sound and with others: the gap is what it hears. What it does is drawn.
 """
 
 import json
@@ -18,6 +19,8 @@ from transavs.data.avsbench import DATASET_FOLDERS, datasets_root
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_PACKAGES_STATUS = 3  # of prepare_stamps.py, which has then said why
+SHIPPED = "stamps_s4_lite0"
+RECIPES = {"stamps": "configs/plus/stamps_s4_lite0_short.yaml", "toy": "configs/toy/toy_s4_R18.yaml"}
 
 
 def call(script, *arguments, allowed=(0,)):
@@ -30,13 +33,24 @@ def call(script, *arguments, allowed=(0,)):
     return status
 
 
-def prepare_data():
-    """Makes the data; returns the name that datasets and config begin with."""
-    if call("datasets/prepare_stamps.py", "--subset", "s4", allowed=(0, NO_PACKAGES_STATUS)) == 0:
+def prepare_data(train):
+    """Makes the clips, but none to train on, which composes its own; returns the name that datasets begin with."""
+    stamps = ["--subset", "s4", "--without", "train", *([] if train else ["val"])]
+    if call("datasets/prepare_stamps.py", *stamps, allowed=(0, NO_PACKAGES_STATUS)) == 0:
         return "stamps"
     print("Stamps cannot be made here; the demo goes on with Toy.")
     call("datasets/prepare_toy.py", "--subset", "s4")
     return "toy"
+
+
+def train_model(data, output, opts):
+    """Returns: what names the trained model on a command line, the config's option first, KEY VALUE last."""
+    config = ["--config-file", ROOT / RECIPES[data]]
+    if data == "stamps":
+        call("tools/pretrain_audio.py", *config, "--output", output / "ears", "--iterations", 600)
+        opts = ["MODEL.AUDIO_BACKBONE.WEIGHTS", output / "ears/audio_backbone.safetensors", *opts]
+    call("tools/train_net.py", *config, "OUTPUT_DIR", output, *opts)
+    return config, ["MODEL.WEIGHTS", output / "model_best.pth"]
 
 
 def oracle_mj(data):
@@ -47,6 +61,7 @@ def oracle_mj(data):
 def make_parser():
     parser = CommandParser(__doc__)
     parser.add_output_folder(default="output/demo")
+    parser.add_argument("--train", action="store_true", help="train a model, in place of the one that comes along")
     parser.add_opts()
     return parser
 
@@ -54,30 +69,30 @@ def make_parser():
 def main(arguments=None):
     args = make_parser().parse_args(arguments)
     output = Path(args.output).resolve()
-    model, pictures, video = output / "model_best.pth", output / "pictures", output / "video/demo.mp4"
-    data = prepare_data()
-    config, dataset = ROOT / "configs" / data / f"{data}_s4_R18.yaml", f"{data}_s4_test"
-    of_model = ["--config-file", config]
-    trained = ["MODEL.WEIGHTS", model]
-
-    call("tools/train_net.py", *of_model, "OUTPUT_DIR", output, *args.opts)
-    call("tools/compare_sounds.py", *of_model, "OUTPUT_DIR", output, *trained)
-    oracle = f"Every visible object marked, nothing heard (no model): mJ {100 * oracle_mj(data):.1f}"
-    table = (output / "sounds/sounds.md").read_text() + f"\n{oracle}\n"
+    pictures, video = output / "pictures", output / "video/demo.mp4"
+    data = prepare_data(args.train)
+    config, weights = ["--config-file", SHIPPED], []
+    if args.train or data == "toy":
+        config, weights = train_model(data, output, args.opts)
+    call("tools/compare_sounds.py", *config, "OUTPUT_DIR", output, *weights)
+    oracle = f"\nEvery visible object marked, nothing heard (no model): mJ {100 * oracle_mj(data):.1f}\n"
+    table = (output / "sounds/sounds.md").read_text() + oracle
     (output / "results.md").write_text(table)
 
-    predictions = output / "inference" / dataset / "predictions.json"
+    dataset = f"{data}_s4_test"
+    predictions = output / "sounds/original/inference" / dataset / "predictions.json"
     call("tools/visualize_results.py", "--dataset", dataset, "--predictions", predictions, "--output", pictures)
     call("datasets/make_demo_video.py", "--data", data, "--subset", "s4", "--output", video)
-    call("tools/demo.py", *of_model, "--input", video, "--output", video.parent, *trained)
+    call("tools/demo.py", *config, "--input", video, "--output", video.parent, *weights)
 
+    page = " ".join(map(str, ["tools/web_demo.py", *config, "--examples", video, *weights]))
     print(
         f"\n{table}\n"
         f"Results:  {output / 'results.md'}\n"
         f"Pictures: {pictures / 'results.png'}, and one of each clip beside it\n"
-        f"Model:    {model}\n"
+        f"Model:    {weights[1] if weights else SHIPPED}\n"
         f"Video:    {video.with_name('demo_sounding.mp4')}, and beside it {video.name}, on which it is drawn\n"
-        f"Web page: tools/web_demo.py --config-file {config} --examples {video} MODEL.WEIGHTS {model}"
+        f"Web page: {page}"
     )
 
 
