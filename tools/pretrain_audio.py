@@ -6,8 +6,8 @@
         MODEL.AUDIO_BACKBONE.WEIGHTS output/ears/audio_backbone.safetensors
 
 One to three sounds are heard together, coming and going, and in each second a linear classifier on the backbone's
-features tells which. The output folder gets the backbone alone, and scores.json. docs/RESULTS.md tells what was found
-to help. MODEL.AUDIO_BACKBONE and INPUT.AUDIO count, of the config; the sounds' level and noise are changed, and the
+features tells which. The output folder gets the backbone alone, and scores.json. docs/RESULTS.md tells what was
+found out. MODEL.AUDIO_BACKBONE and INPUT.AUDIO count, of the config; the sounds' level and noise are changed, and the
 backbone is not frozen, unless KEY VALUE says so. With SOLVER.AMP.ENABLED True it computes in bfloat16, which is faster
 where the processor can.
 """

@@ -24,7 +24,7 @@ from ..weights.initializing import initialize_parts
 
 logger = logging.getLogger(__name__)
 
-# What helps (docs/RESULTS.md): KEY, VALUE, ... that the command sets before the user's own.
+# KEY, VALUE, ... that the command sets before the user's own; docs/RESULTS.md tells what is known of them.
 CONFIG_CHANGES = (
     *("MODEL.AUDIO_BACKBONE.FREEZE", "False"),
     *("INPUT.AUDIO.GAIN", "[-12, 6]"),
