@@ -2,6 +2,7 @@ import json
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 import zlib
@@ -129,6 +130,8 @@ def run_script(prepared_python, tmp_path_factory):
         prepared_python.stdin.write(json.dumps(request) + "\n")
         prepared_python.stdin.flush()
         returncode = int(prepared_python.stdout.readline())
+        if returncode == -signal.SIGALRM:
+            raise subprocess.TimeoutExpired(request["arguments"], timeout, output.read_text()[-3000:])
         return subprocess.CompletedProcess(request["arguments"], returncode, output.read_text())
 
     return run

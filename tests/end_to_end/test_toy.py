@@ -31,6 +31,7 @@ def train(run_script, workplace):
             *arguments,
             "OUTPUT_DIR",
             workplace / output,
+            timeout=1800,  # on a machine that does much else
             DETECTRON2_DATASETS=str(workplace),
         )
 
