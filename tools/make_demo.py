@@ -10,6 +10,7 @@ is scored with each test clip's own sound and with others: the gap is what it he
 """
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -25,9 +26,9 @@ RECIPES = {"stamps": "configs/plus/stamps_s4_lite0_short.yaml", "toy": "configs/
 
 def call(script, *arguments, allowed=(0,)):
     """Runs one of the repository's scripts in its own process, shows the command, and returns its exit status."""
-    command = [str(ROOT / script), *map(str, arguments)]
-    print(f"\n$ python {script} {' '.join(command[1:])}", flush=True)
-    status = subprocess.run([sys.executable, "-W", "ignore", *command]).returncode
+    words = [str(argument) for argument in arguments]
+    print(f"\n$ python {shlex.join([script, *words])}", flush=True)
+    status = subprocess.run([sys.executable, "-W", "ignore", str(ROOT / script), *words]).returncode
     if status not in allowed:
         raise subprocess.CalledProcessError(status, script)
     return status
@@ -47,8 +48,9 @@ def train_model(data, output, opts):
     """Returns: what names the trained model on a command line, the config's option first, KEY VALUE last."""
     config = ["--config-file", ROOT / RECIPES[data]]
     if data == "stamps":
-        call("tools/pretrain_audio.py", *config, "--output", output / "ears", "--iterations", 600)
-        opts = ["MODEL.AUDIO_BACKBONE.WEIGHTS", output / "ears/audio_backbone.safetensors", *opts]
+        key, ears = "MODEL.AUDIO_BACKBONE.WEIGHTS", output / "ears"
+        call("tools/pretrain_audio.py", *config, "--output", ears, "--iterations", 600, key, "")
+        opts = [key, ears / "audio_backbone.safetensors", *opts]
     call("tools/train_net.py", *config, "OUTPUT_DIR", output, *opts)
     return config, ["MODEL.WEIGHTS", output / "model_best.pth"]
 
@@ -78,13 +80,11 @@ def main(arguments=None):
     oracle = f"\nEvery visible object marked, nothing heard (no model): mJ {100 * oracle_mj(data):.1f}\n"
     table = (output / "sounds/sounds.md").read_text() + oracle
     (output / "results.md").write_text(table)
-
     dataset = f"{data}_s4_test"
     predictions = output / "sounds/original/inference" / dataset / "predictions.json"
     call("tools/visualize_results.py", "--dataset", dataset, "--predictions", predictions, "--output", pictures)
     call("datasets/make_demo_video.py", "--data", data, "--subset", "s4", "--output", video)
     call("tools/demo.py", *config, "--input", video, "--output", video.parent, *weights)
-
     page = " ".join(map(str, ["tools/web_demo.py", *config, "--examples", video, *weights]))
     print(
         f"\n{table}\n"
