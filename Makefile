@@ -1,6 +1,6 @@
 # `make demo` scores and pictures the small model that comes along, `make train-demo` trains one first. `make check` reads
-# the code, `make test-fast` runs what needs no training, `make test` does both and runs every test. Each sets up .venv
-# first.
+# the code, `make test-fast` runs what needs no training, `make test` does both and runs every test but the long ones,
+# which `make test-long` runs. Each sets up .venv first.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python
 WORKERS ?= 2
 TEST := OMP_NUM_THREADS=1 $(RUN) -m pytest tests -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo train-demo check test-fast test setup clean
+.PHONY: demo train-demo check test-fast test test-long setup clean
 
 check: setup
 	$(RUN) -m ruff check .
@@ -17,10 +17,13 @@ check: setup
 	$(RUN) -m mypy
 
 test-fast: setup
-	$(TEST) -m "not slow"
+	$(TEST) -m "not slow and not long"
 
 test: check
-	$(TEST) --cov --durations 15
+	$(TEST) -m "not long" --cov --durations 15
+
+test-long: setup
+	$(TEST) -m long --durations 15
 
 demo: setup
 	$(RUN) tools/make_demo.py --output output/demo

@@ -28,9 +28,12 @@ ROOT = Path(__file__).resolve().parent.parent
 def pytest_collection_modifyitems(config, items):
     """Where workers share the tests, the longest go first: none is left for the end, when the other cores are idle."""
     if hasattr(config, "workerinput"):
-        items.sort(
-            key=lambda item: -max((mark.kwargs.get("minutes", 1) for mark in item.iter_markers("slow")), default=0)
-        )
+        items.sort(key=lambda item: -minutes_of(item))
+
+
+def minutes_of(item):
+    marks = [*item.iter_markers("slow"), *item.iter_markers("long")]
+    return max((mark.kwargs.get("minutes", 1) for mark in marks), default=0)
 
 
 @pytest.fixture(autouse=True)

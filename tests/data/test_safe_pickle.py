@@ -97,3 +97,23 @@ def test_missing_empty_and_broken_files_are_named(tmp_path):
     }.items():
         with pytest.raises(UnsafePickleError, match=f"{name}: .*{reason}"):
             load_tensor(tmp_path / name)
+
+
+@pytest.mark.long
+def test_mutated_pickles_are_read_or_refused(tmp_path):
+    whole = dump(tmp_path / "whole.pkl", torch.zeros(2, 1, 3, 4)).read_bytes()
+    random, path = np.random.default_rng(0), tmp_path / "mutated.pkl"
+    for _ in range(2000):
+        data, place = bytearray(whole), int(random.integers(len(whole)))
+        kind = random.integers(3)
+        if kind == 0:
+            data[place] ^= 1 << int(random.integers(8))
+        elif kind == 1:
+            data[place:place] = random.bytes(int(random.integers(1, 9)))
+        else:
+            del data[place:]
+        path.write_bytes(data)
+        try:
+            assert isinstance(load_tensor(path), torch.Tensor)
+        except UnsafePickleError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)

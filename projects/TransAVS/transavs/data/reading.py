@@ -15,6 +15,7 @@ from torch import Tensor
 
 from . import audio
 from .avsbench import AVSDatasetError
+from .errors import reason_of
 from .layout import FilePath
 from .raw_clip import RawClip
 from .safe_pickle import load_tensor
@@ -251,7 +252,7 @@ def _read_image(path: FilePath, what: str, read: Callable[[FilePath], np.ndarray
         return read(path)
     # Pillow raises OSError, SyntaxError, ValueError, ... for broken files.
     except Exception as error:
-        raise AVSDatasetError(f"{path}: not a readable {what} ({type(error).__name__}: {error})") from error
+        raise AVSDatasetError(f"{path}: not a readable {what} ({reason_of(error)})") from error
 
 
 def _mask_pixels(path: FilePath) -> np.ndarray:

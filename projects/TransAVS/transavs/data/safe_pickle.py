@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .errors import reason_of
 from .layout import FilePath
 
 
@@ -47,9 +48,7 @@ def load_tensor(path: FilePath) -> Tensor:
         raise UnsafePickleError(f"{path}: {error}") from None
     # A broken pickle may raise nearly anything; whatever it is, the reader needs the file's name.
     except Exception as error:
-        raise UnsafePickleError(
-            f"{path}: not a readable pickle of a tensor ({type(error).__name__}: {error})"
-        ) from error
+        raise UnsafePickleError(f"{path}: not a readable pickle of a tensor ({reason_of(error)})") from error
     if not isinstance(found, torch.Tensor):
         raise UnsafePickleError(f"{path}: holds a {type(found).__name__}, expected a torch tensor")
     return found.detach()

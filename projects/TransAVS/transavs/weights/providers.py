@@ -12,10 +12,11 @@ from pathlib import Path
 import timm
 from torch import Tensor, nn
 
+from ..data.errors import reason_of
 from ..modeling.audio import TimmAudioBackbone
 from ..modeling.backbone import TimmBackbone
 from .published import DIGEST_IN_NAME, WeightsError
-from .reading import read_state_dict, reason_of
+from .reading import read_state_dict
 
 WEIGHTS_SUFFIXES = (".pth", ".pt", ".safetensors")
 

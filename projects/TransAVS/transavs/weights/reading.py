@@ -9,6 +9,7 @@ import numpy as np
 import safetensors.torch
 import torch
 
+from ..data.errors import reason_of
 from ..data.safe_pickle import TensorUnpickler, UnsafePickleError
 from .published import WeightsError, local_file
 
@@ -89,13 +90,6 @@ def _unwrap(found: Any) -> dict[str, Any]:
                 f" or one under {', '.join(WRAPPERS)}"
             )
     return found
-
-
-def reason_of(error: Exception) -> str:
-    """One line; of torch's many paragraphs the second, which says what was found, not how to read it all the same."""
-    paragraphs = [part.strip() for part in str(error).split("\n\n") if part.strip()] or [repr(error)]
-    told = paragraphs[1] if paragraphs[0].startswith("Weights only load failed") and paragraphs[1:] else paragraphs[0]
-    return f"{type(error).__name__}: {told.splitlines()[0]}"
 
 
 def _numpy_globals() -> list[Any]:
