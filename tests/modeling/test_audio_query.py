@@ -5,16 +5,16 @@ import math
 import pytest
 import torch
 
-from transavs.modeling.audio_query import AudioQueryEncoder, AudioVisualDecoder
+from transavs.modeling.audio_query import AudioQueryEncoder, AudioVisualDecoder, LearnedQueryEncoder
 from transavs.modeling.layers import AttentionLayer, FeedForwardLayer, sine_positions
 
 T, N, D, HEADS = 4, 5, 8, 2
 
 
-def make_encoder(**changes):
+def make_encoder(encoder=AudioQueryEncoder, **changes):
     sizes = {"audio_dim": 6, "num_frames": T, "num_queries": N, "dim": D, "feedforward_dim": 12}
     torch.manual_seed(0)
-    return AudioQueryEncoder(**{**sizes, "num_layers": 2, "num_heads": HEADS, **changes}).double()
+    return encoder(**{**sizes, "num_layers": 2, "num_heads": HEADS, **changes}).double()
 
 
 def make_decoder(num_layers=4, visual_dim=D):
@@ -155,6 +155,30 @@ def test_in_frame_context_the_same_sound_a_second_later_gives_the_same_first_que
 def test_an_unknown_context_names_the_key():
     with pytest.raises(ValueError, match="MODEL.TRANSAVS.AUDIO_CONTEXT is 'video'"):
         make_encoder(audio_context="video")
+
+
+@pytest.mark.parametrize("context", ["clip", "frame"])
+def test_learned_queries_hear_the_sound_by_cross_attention(context):
+    encoder = set_norms(make_encoder(LearnedQueryEncoder, audio_context=context, num_layers=0))
+    audio, clip_of_frame, second_of_frame = torch.randn(2, T, 6).double(), [0, 0, 1], [0, 3, 1]
+    found = encoder(audio, torch.tensor(clip_of_frame), torch.tensor(second_of_frame))
+    for frame, (clip, second) in enumerate(zip(clip_of_frame, second_of_frame)):
+        features = naive_linear(encoder.audio_projection, audio[clip])
+        columns = range(T) if context == "clip" else [t - second + T - 1 for t in range(T)]
+        seconds = torch.stack([encoder.second_positions[column] for column in columns])
+        layer = encoder.audio_attention
+        expected = naive_attention(layer, encoder.queries, features, encoder.query_positions, seconds)
+        torch.testing.assert_close(found[frame], expected)
+
+
+def test_learned_queries_are_refined_as_audio_queries_are_and_every_parameter_learns():
+    encoder, bare = (make_encoder(LearnedQueryEncoder, num_layers=layers) for layers in (2, 0))
+    bare.load_state_dict(encoder.state_dict(), strict=False)
+    audio, clip, second = torch.randn(1, T, 6).double(), torch.tensor([0]), torch.tensor([0])
+    found = encoder(audio, clip, second)
+    torch.testing.assert_close(found, encoder._refine(bare(audio, clip, second)))
+    found.square().sum().backward()
+    assert [name for name, parameter in encoder.named_parameters() if parameter.grad is None] == []
 
 
 def test_the_decoder_is_eq_4_to_6():

@@ -99,7 +99,8 @@ class AVSTrainer(DefaultTrainer):
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         """AdamW; BACKBONE_MULTIPLIER on both backbones; no weight decay on norms, positions and level embeddings."""
         no_decay = {"weight_decay": cfg.SOLVER.WEIGHT_DECAY_EMBED}
-        without_decay = ("query_positions", "level_embedding", "relative_position_bias_table")  # the last is Swin's
+        embeddings = ("query_positions", "queries", "second_positions", "level_embedding")
+        without_decay = (*embeddings, "relative_position_bias_table")  # the last is Swin's
         parameters = get_default_optimizer_params(
             model,
             base_lr=cfg.SOLVER.BASE_LR,

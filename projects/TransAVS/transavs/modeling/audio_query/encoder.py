@@ -92,16 +92,50 @@ class AudioQueryEncoder(nn.Module):
         audio = self.audio_projection(audio_features)  # B T d
         if self.audio_context == "clip":
             return self._refine(self.disentangle.weight @ audio)[clip_of_frame]
-        return self._refine(self._weight_around(second_of_frame) @ audio[clip_of_frame])
+        w1 = self.disentangle.weight[:, self._columns_around(second_of_frame)].transpose(0, 1)  # F N T
+        return self._refine(w1 @ audio[clip_of_frame])
 
-    def _weight_around(self, second_of_frame: Tensor) -> Tensor:
-        """W1 as each frame meets it, [F, N, T]: column T - 1 stands for the frame's own second."""
+    def _columns_around(self, second_of_frame: Tensor) -> Tensor:
+        """Which of the 2T - 1 distances each frame meets, [F, T]: T - 1 stands for the frame's own second."""
         seconds = torch.arange(self.num_frames, device=second_of_frame.device)
-        distance = seconds[None] - second_of_frame[:, None]  # F T
-        return self.disentangle.weight[:, distance + self.num_frames - 1].transpose(0, 1)
+        return seconds[None] - second_of_frame[:, None] + self.num_frames - 1
 
     def _refine(self, queries: Tensor) -> Tensor:
         for self_attention, feed_forward in zip(self.self_attention, self.feed_forward):
             queries = self_attention(queries, queries, self.query_positions, self.query_positions)
             queries = feed_forward(queries)
         return queries
+
+
+@AUDIO_QUERY_ENCODER_REGISTRY.register()
+class LearnedQueryEncoder(AudioQueryEncoder):
+    """What audio queries are to be better than: queries that are learned, as Mask2Former's, and then hear the sound.
+
+    One layer of cross-attention to F_a stands in the place of W1 F_a (eq. 1); all else is `AudioQueryEncoder`'s.
+    """
+
+    @configurable
+    def __init__(self, audio_dim: int, **keys: Any):
+        """Args: those of `AudioQueryEncoder`."""
+        super().__init__(audio_dim, **keys)
+        num_queries, dim = self.query_positions.shape
+        seconds = self.disentangle.in_features
+        del self.disentangle
+        self.queries = nn.Parameter(torch.empty(num_queries, dim))
+        self.second_positions = nn.Parameter(torch.empty(seconds, dim))  # which second, or how far from the frame's own
+        for parameter in (self.queries, self.second_positions):
+            nn.init.normal_(parameter)
+        self.audio_attention = AttentionLayer(dim, keys["num_heads"], keys.get("dropout", 0.0))
+
+    def forward(self, audio_features: Tensor, clip_of_frame: Tensor, second_of_frame: Tensor) -> Tensor:
+        """As `AudioQueryEncoder.forward`."""
+        audio = self.audio_projection(audio_features)  # B T d
+        if self.audio_context == "clip":
+            return self._refine(self._listen(audio, self.second_positions))[clip_of_frame]
+        seconds = self.second_positions[self._columns_around(second_of_frame)]  # F T d
+        return self._refine(self._listen(audio[clip_of_frame], seconds))
+
+    def _listen(self, audio: Tensor, second_positions: Tensor) -> Tensor:
+        queries = self.queries.expand(len(audio), -1, -1)
+        heard: Tensor = self.audio_attention(queries, audio, self.query_positions, second_positions)
+        return heard
