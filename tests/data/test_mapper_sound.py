@@ -3,6 +3,7 @@
 import pickle
 
 import pytest
+import soundfile
 import torch
 
 from transavs.data import audio
@@ -23,12 +24,20 @@ def test_log_mel_is_read_from_the_pickle_where_there_is_no_wav(make_mapper, make
 
 
 @pytest.mark.parametrize("length", [3, 7])
-def test_pickled_log_mel_of_another_length_is_padded_with_silence_or_cut(make_mapper, make_clip, tmp_path, length):
+def test_pickled_log_mel_of_another_length_is_repeated_or_cut(make_mapper, make_clip, tmp_path, length):
     clip = make_clip(tmp_path)
     log_mel = torch.rand(length, 1, 96, 64)
     clip["audio_file_name"] = save_log_mel(tmp_path / "clip.pkl", log_mel)
     found = make_mapper(is_train=False)(clip)["audio_log_mel"]
-    assert torch.equal(found, torch.cat([log_mel, audio.silent_examples(5)])[:5] if length < 5 else log_mel[:5])
+    assert torch.equal(found, log_mel[[0, 1, 2, 2, 2]] if length < 5 else log_mel[:5])
+
+
+def test_a_clip_whose_sound_ends_early_goes_on_sounding(make_mapper, make_clip, tmp_path):
+    clip = make_clip(tmp_path)
+    waveform, rate = audio.read_waveform(clip["audio_file_name"])
+    soundfile.write(clip["audio_file_name"], waveform[: 3 * rate], rate, subtype="FLOAT")
+    found = make_mapper(is_train=False)(clip)["audio_log_mel"]
+    assert torch.equal(found, audio.log_mel_examples(waveform[: 3 * rate], rate)[[0, 1, 2, 2, 2]])
 
 
 @pytest.mark.parametrize(

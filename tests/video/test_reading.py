@@ -153,3 +153,38 @@ def test_a_file_that_may_not_be_read_says_so(make_video, frames, monkeypatch):
 def test_pictures_at_one_time_are_one(make_video, frames):
     times = [time for time, _ in VideoReader(make_video(frames[:3], [0, 100, 100]))]
     assert times == [0, 0.1]
+
+
+def test_a_sound_of_an_unknown_codec_is_left_out_with_a_warning(make_video, frames, pcm_tone, caplog):
+    path = make_video(frames, sound=pcm_tone(0.8))
+    data = path.read_bytes()
+    assert b"A_PCM/INT/LIT" in data
+    path.write_bytes(data.replace(b"A_PCM/INT/LIT", b"A_XYZ/INT/LIT"))
+    reader = VideoReader(path)
+    assert not reader.has_audio and reader.read_audio() == (None, None)
+    assert all(map(np.array_equal, (frame for _, frame in reader), frames))
+    assert f"{path}: FFmpeg does not know the codec of its sound" in caplog.text
+
+
+def test_a_sound_that_begins_again_long_after_the_pictures_is_not_filled_up(make_video, frames, pcm_tone):
+    """Its timestamps are wrong: the silence up to there would fill the memory."""
+    reader = VideoReader(make_video(frames, sound=pcm_tone(0.5, channels=1), sound_from=900000))
+    assert reader.has_audio and sum(map(len, reader.audio_blocks())) == 0
+
+
+@pytest.mark.parametrize("name", ["huge.mkv", "huge.mov"])
+def test_frames_of_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, name):
+    path = tmp_path / name
+    side = 8208  # just above the limit; 64 MiB of grey
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mjpeg" if name.endswith("mkv") else "png", rate=1)
+        video.height, video.width, video.pix_fmt = side, side, "yuvj420p" if name.endswith("mkv") else "gray"
+        for packet in [*video.encode(av.VideoFrame(side, side, video.pix_fmt)), *video.encode(None)]:
+            container.mux(packet)
+    with pytest.raises(VideoError, match="expected one of at most 67108864 pixels"):
+        VideoReader(path)
+
+
+def test_timestamps_gone_wrong_are_told_of(make_video, frames):
+    with pytest.raises(VideoError, match=r"lasts 2000000 s by its timestamps, expected at most 1000000 s"):
+        VideoReader(make_video(frames[:2], [0, 2 * 10**9]))

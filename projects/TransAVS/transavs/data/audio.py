@@ -123,8 +123,7 @@ def log_mel_examples(
     if num_examples is not None:
         if num_examples < 1:
             raise AudioError(f"{num_examples} examples asked for, expected at least 1")
-        seconds = _samples_of(num_examples) / SAMPLE_RATE + _RESAMPLING_MARGIN_SECONDS
-        waveform = waveform[..., : math.ceil(seconds * sample_rate)]
+        waveform = waveform[..., : _needed_samples(num_examples, sample_rate)]
     if sample_rate != SAMPLE_RATE:
         waveform = resample(waveform, sample_rate, SAMPLE_RATE, resampler)
     if num_examples is None:
@@ -179,17 +178,33 @@ def silent_examples(num_examples: int) -> Tensor:
     return torch.full((num_examples, *EXAMPLE_SHAPE), SILENCE)
 
 
-def fit_examples(examples: Tensor, num_examples: int) -> Tensor:
-    """Pads with silence, or cuts, to `num_examples`.
+def clip_examples(waveform: np.ndarray | Tensor, sample_rate: int, num_examples: int, resampler: str) -> Tensor:
+    """A dataset clip's log-mel, as AVSBench's own pickles have it: see `fit_examples`.
 
     Args:
-        examples (tensor [n, 1, 96, 64])
+        waveform (array or tensor [samples])
+        sample_rate, num_examples, resampler: see `log_mel_examples`.
+
+    Returns:
+        float32 tensor [num_examples, 1, 96, 64]
+
+    Raises:
+        AudioError: see `log_mel_examples`.
+    """
+    waveform = waveform[..., : _needed_samples(num_examples, sample_rate)]
+    return fit_examples(log_mel_examples(waveform, sample_rate, None, resampler), num_examples)
+
+
+def fit_examples(examples: Tensor, num_examples: int) -> Tensor:
+    """Repeats the last example, as AVSBench does where a sound is too short for all of them, or cuts.
+
+    Args:
+        examples (tensor [n, 1, 96, 64]): n is 1 or more.
 
     Returns:
         tensor [num_examples, 1, 96, 64]
     """
-    missing = max(0, num_examples - len(examples))
-    return torch.cat([examples[:num_examples], silent_examples(missing).to(examples)])
+    return examples[torch.arange(num_examples).clamp(max=len(examples) - 1)]
 
 
 class SpecAugment:
@@ -239,6 +254,11 @@ def _num_frames(num_samples: int) -> int:
 def _samples_of(num_examples: int) -> int:
     """How many samples the windows of `num_examples` examples span."""
     return (num_examples * EXAMPLE_FRAMES - 1) * HOP_SAMPLES + WINDOW_SAMPLES
+
+
+def _needed_samples(num_examples: int, sample_rate: int) -> int:
+    """How many samples at `sample_rate` are enough for `num_examples` examples."""
+    return math.ceil((_samples_of(num_examples) / SAMPLE_RATE + _RESAMPLING_MARGIN_SECONDS) * sample_rate)
 
 
 def _hertz_to_mel(hertz: Tensor) -> Tensor:

@@ -225,7 +225,7 @@ def read_log_mel(path: FilePath, num_frames: int) -> Tensor:
     """Reads AVSBench's pickled log-mel.
 
     Returns:
-        float32 tensor [num_frames, 1, 96, 64]: a shorter one is padded with silence, a longer one cut
+        float32 tensor [num_frames, 1, 96, 64]: of a shorter one the last example is repeated, a longer one is cut
 
     Raises:
         UnsafePickleError, AVSDatasetError: the file is not a pickled tensor, or not one of log-mel examples.

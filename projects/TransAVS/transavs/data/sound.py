@@ -30,7 +30,10 @@ class Sound:
             raise ValueError("a sound has either a waveform or a log-mel")
 
     def examples(self, num_examples: int, resampler: str = "resampy") -> Tensor:
-        """The model's input. Returns: float32 [num_examples, 1, 96, 64]
+        """The model's input: of a shorter sound with the last example repeated, as AVSBench has it.
+
+        Returns:
+            float32 [num_examples, 1, 96, 64]
 
         Raises:
             AudioError: the waveform cannot be used.
@@ -38,7 +41,7 @@ class Sound:
         if self.log_mel is not None:
             return audio.fit_examples(self.log_mel, num_examples)
         assert self.waveform is not None
-        return audio.log_mel_examples(self.waveform, self.sample_rate, num_examples, resampler)
+        return audio.clip_examples(self.waveform, self.sample_rate, num_examples, resampler)
 
     def num_samples(self) -> int:
         """How long the waveform is or, for a log-mel, a waveform at 16 kHz that fills it."""

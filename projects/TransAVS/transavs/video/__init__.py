@@ -1,4 +1,5 @@
-from .reading import SOURCE_RATE, VIDEO_SUFFIXES, FrameRate, VideoError, VideoReader, exact_rate
+from .limits import VideoError
+from .reading import SOURCE_RATE, VIDEO_SUFFIXES, FrameRate, VideoReader, exact_rate
 from .writing import VideoWriter
 
 __all__ = [

@@ -4,7 +4,8 @@ import glob
 from collections.abc import Iterable
 from pathlib import Path
 
-from .reading import VIDEO_SUFFIXES, VideoError
+from .limits import VideoError
+from .reading import VIDEO_SUFFIXES
 
 
 def find_videos(inputs: Iterable[str]) -> list[str]:

@@ -17,6 +17,8 @@ import av
 import numpy as np
 from av.container import InputContainer
 
+from .limits import MAX_PIXELS, VideoError, check_file, check_limits
+
 logger = logging.getLogger(__name__)
 
 FrameRate = float | Fraction | Literal["source"]  # frames a second
@@ -28,14 +30,9 @@ FORMATS = (
     "mov,matroska,avi,flv,mpeg,mpegts,asf,ogg,gif,mxf,nut,ivf,dv,rm,mpegvideo,h264,hevc,mjpeg,yuv4mpegpipe,"
     "wav,mp3,flac,aac,tty,image2,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"
 )
-MIN_SIDE = 16  # pixels; what is smaller shows nothing, and is no whole block of H.264
 MIN_SHARE_FOUND = 0.9  # of the pictures' length that the file declares; with less of it there, the file was cut off
 MAX_DRIFT_SECONDS = 0.1  # between the sound's timestamps and its samples: more is a gap, and filled with silence
 BLOCK_SAMPLES = 1 << 14  # of a waveform at once, to the encoder and of silence
-
-
-class VideoError(ValueError):
-    """A video that cannot be read or written; the message is one line and names the file."""
 
 
 class VideoReader:
@@ -48,21 +45,21 @@ class VideoReader:
         duration: seconds from time 0 to the end of the last frame.
         last_frame_time (Fraction): seconds; where the last frame begins.
         rotation: degrees, counterclockwise, by which stored frames are turned to be shown: 0, 90, 180 or 270.
-        has_audio: whether there is a sound.
+        num_frames: how many there are, as the file's packets have it.
+        has_audio: whether there is a sound that can be decoded; where its codec is unknown, a warning says so.
         audio_rate: samples a second; None without sound.
 
     Raises:
-        VideoError: the file is missing, empty, unreadable, cut off, not a video, without a frame, or too small.
+        VideoError: the file is missing, empty, unreadable, cut off, not a video, without a frame, or its frames are too
+            small or too large.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
-        self._check_file()
+        check_file(self.path)
         with self._opened() as container:
             self._probe(container)
-        if min(self.height, self.width) < MIN_SIDE:
-            size = f"{self.width}x{self.height} pixels (width x height)"
-            raise VideoError(f"{self.path}: frames are {size}, expected at least {MIN_SIDE}x{MIN_SIDE}")
+        check_limits(self.path, self.width, self.height, self.duration, self.audio_rate)
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
         """Yields (float, ndarray): each frame's time in seconds and its pixels, uint8 [H, W, 3], RGB, rotated."""
@@ -110,6 +107,8 @@ class VideoReader:
             samples = self._mono(frame)
             ahead = round(time * self.audio_rate) - written
             if not written or abs(ahead) > MAX_DRIFT_SECONDS * self.audio_rate:
+                if time > self._end:  # beyond the pictures, however far
+                    return
                 for start in range(0, ahead, BLOCK_SAMPLES):
                     yield np.zeros(min(BLOCK_SAMPLES, ahead - start), np.float32)
                 samples = samples[max(0, -ahead) :]
@@ -128,27 +127,17 @@ class VideoReader:
             return
         with self._opened() as container:
             time = Fraction(0)
-            for frame in _decode(container, container.streams.audio[0], self.path):
+            for frame in _decode(container, self._audio_stream(container), self.path):
                 if frame.pts is not None:
                     time = max(Fraction(0), _seconds(frame.pts, frame) - self._origin)
                 yield time, frame
                 time += Fraction(frame.samples, frame.sample_rate)
 
-    def _check_file(self) -> None:
-        if not os.path.exists(self.path):
-            raise VideoError(f"{self.path}: no such file, expected a video")
-        if not os.path.isfile(self.path):
-            raise VideoError(f"{self.path}: is a folder or a device, expected a video file")
-        if not os.access(self.path, os.R_OK):
-            raise VideoError(f"{self.path}: may not be read (permission denied)")
-        if os.path.getsize(self.path) == 0:
-            raise VideoError(f"{self.path}: the file is empty (0 bytes), expected a video")
-
     @contextmanager
     def _opened(self) -> Iterator[InputContainer]:
         """The file's container; what PyAV raises while it is open becomes a VideoError."""
         # Nothing is fetched from elsewhere, and a colon in the name is not taken for a protocol.
-        options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+        options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "max_pixels": str(MAX_PIXELS)}
         try:
             with av.open("file:" + self.path, options=options, metadata_errors="ignore") as container:
                 yield container
@@ -163,7 +152,16 @@ class VideoReader:
         if not streams:
             found = "only sound" if container.streams.audio else "no pictures"
             raise VideoError(f"{self.path}: holds {found}, expected a video")
+        if not streams[0].codec_context:
+            raise VideoError(f"{self.path}: FFmpeg does not know the codec of its pictures")
+        if not streams[0].width:  # more pixels than `max_pixels`, or a broken header
+            raise VideoError(f"{self.path}: frames are of no known size, expected one of at most {MAX_PIXELS} pixels")
+        streams[0].codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         return streams[0]
+
+    def _audio_stream(self, container: InputContainer) -> av.AudioStream | None:
+        """The first one that can be decoded."""
+        return next((stream for stream in container.streams.audio if stream.codec_context), None)
 
     def _probe(self, container: InputContainer) -> None:
         """Reads the file once: all packets' times, which the header may lack or have wrong, and the first frame."""
@@ -172,6 +170,7 @@ class VideoReader:
         span: tuple[Fraction, Fraction, Fraction] | None = None  # begin of the first and of the last, end, in seconds
         self.fps = float(video.average_rate or video.guessed_rate or 25)
         self._frame_seconds = 1 / Fraction(self.fps).limit_denominator(1001)
+        num_frames = 0
         for packet in container.demux(video):
             if first is None:
                 with suppress(av.InvalidDataError):
@@ -179,6 +178,7 @@ class VideoReader:
             stamp = packet.pts if packet.pts is not None else packet.dts
             if stamp is None or packet.is_discard:
                 continue
+            num_frames += 1
             time = _seconds(stamp, video)
             end = time + (_seconds(packet.duration or 0, video) or self._frame_seconds)
             span = (min(span[0], time), max(span[1], time), max(span[2], end)) if span else (time, time, end)
@@ -186,7 +186,9 @@ class VideoReader:
             raise VideoError(f"{self.path}: holds no frame that can be decoded")
         begin, last, end = span
         self._check_complete(video, end - begin)
-        audio = next(iter(container.streams.audio), None)
+        audio = self._audio_stream(container)
+        if audio is None and container.streams.audio:
+            logger.warning("%s: FFmpeg does not know the codec of its sound, which is left out.", self.path)
         self._origin = begin
         if audio is not None and audio.start_time is not None:
             self._origin = min(begin, _seconds(audio.start_time, audio))
@@ -197,6 +199,7 @@ class VideoReader:
         self.height, self.width = (first.width, first.height) if self.rotation % 180 else (first.height, first.width)
         self.has_audio = audio is not None
         self.audio_rate = audio.codec_context.sample_rate if audio else None
+        self.num_frames = num_frames
 
     def _check_complete(self, video: av.VideoStream, found: Fraction) -> None:
         declared = _seconds(video.duration or 0, video)

@@ -11,7 +11,8 @@ from typing import Self
 import av
 import numpy as np
 
-from .reading import BLOCK_SAMPLES, VideoError, VideoReader, exact_rate
+from .limits import VideoError
+from .reading import BLOCK_SAMPLES, VideoReader, exact_rate
 
 Sound = VideoReader | tuple[np.ndarray, int]  # the video whose sound it is, or samples and their rate in hertz
 
