@@ -1,9 +1,11 @@
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.utils.rnn import pad_sequence
 
 from transavs.losses import HungarianMatcher
 
@@ -34,27 +36,47 @@ def naive_matches(naive, weights, class_logits, mask_logits, labels, masks):
     )
 
 
+def match(weights, class_logits, mask_logits, labels, masks):
+    """The pairs {object: query} of each frame, of the only layer."""
+    matcher, counts = HungarianMatcher(*weights), [len(of_frame) for of_frame in labels]
+    costs = matcher.costs(
+        class_logits, mask_logits, pad_sequence(labels, batch_first=True), pad_sequence(masks, batch_first=True)
+    )
+    frames, (queries,), (objects,) = matcher.pair(costs[None].numpy(), counts)
+    found = [{} for _ in counts]
+    for frame, query, index in zip(frames.tolist(), queries.tolist(), objects.tolist()):
+        found[frame][index] = query
+    return found
+
+
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10**6))
 @pytest.mark.parametrize("weights", [(9.0, 1.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (5.0, 2.0, 1.0)])
 def test_the_matching_is_the_cheapest_of_all(naive, weights, seed):
     problem = random_problem(NUM_QUERIES, COUNTS, seed=seed)
-    pairs = HungarianMatcher(*weights)(*problem)
-    for (queries, objects), *frame in zip(pairs, *problem):
+    for found, *frame in zip(match(weights, *problem), *problem):
         expected = naive_matches(naive, weights, *(tensor.tolist() for tensor in frame))
-        assert dict(zip(objects.tolist(), queries.tolist())) == dict(enumerate(expected))
+        assert found == dict(enumerate(expected))
+
+
+def test_each_layer_has_its_own_pairs():
+    matcher, counts = HungarianMatcher(1.0, 1.0), [2, 0, 1]
+    costs = np.random.default_rng(0).random((3, len(counts), NUM_QUERIES, 2))
+    together = matcher.pair(costs, counts)
+    assert together.frames.tolist() == [0, 0, 2]
+    for layer in range(3):
+        alone = matcher.pair(costs[layer : layer + 1], counts)
+        np.testing.assert_array_equal(together.queries[layer], alone.queries[0])
+        np.testing.assert_array_equal(together.objects[layer], alone.objects[0])
 
 
 def test_more_objects_than_queries_leaves_the_dearest_out():
-    pairs = HungarianMatcher(1.0, 1.0)(*random_problem(2, counts=[4]))
-    queries, objects = pairs[0]
-    assert sorted(queries.tolist()) == [0, 1]
-    assert len(set(objects.tolist())) == 2
+    (found,) = match((1.0, 1.0), *random_problem(2, counts=[4]))
+    assert sorted(found.values()) == [0, 1]
 
 
 def test_frames_without_objects_match_nothing():
-    pairs = HungarianMatcher(1.0, 1.0)(*random_problem(3, counts=[0, 0]))
-    assert [(len(queries), len(objects)) for queries, objects in pairs] == [(0, 0), (0, 0)]
+    assert match((1.0, 1.0), *random_problem(3, counts=[0, 0])) == [{}, {}]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -62,4 +84,4 @@ def test_predictions_that_are_not_finite_are_told(value):
     class_logits, mask_logits, labels, masks = random_problem(5, [1, 2])
     class_logits[1, 3, 0] = value
     with pytest.raises(FloatingPointError, match="classes or masks are infinite or NaN"):
-        HungarianMatcher(5.0, 5.0)(class_logits, mask_logits, labels, masks)
+        match((5.0, 5.0), class_logits, mask_logits, labels, masks)

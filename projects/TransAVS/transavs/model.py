@@ -19,6 +19,8 @@ from .modeling.audio import build_audio_backbone
 from .modeling.audio_query import build_audio_query_encoder, build_audio_visual_decoder
 from .modeling.mask_head import MaskHead, mask_logits
 
+LOG_PERIOD = 20  # iterations from one line of Detectron2's log to the next
+
 
 class FusedQueries(NamedTuple):
     """What the model has found for F frames, before classes and masks are made of it.
@@ -163,11 +165,12 @@ class TransAVS(nn.Module):
         """
         clips = [complete_input(clip, self.num_frames) for clip in batched_inputs]
         images = [clip["images"].to(self.device) for clip in clips]
+        targets = self._targets(clips, images) if self.training else []  # sent before a GPU has work to finish first
         audio_features = self._audio_features(clips)  # F_a: B T C
         outputs = self.fuse(images, audio_features, *self._frame_positions(clips))
 
         if self.training:
-            return self._losses(outputs, clips)
+            return self._losses(outputs, targets)
         return self._results(outputs, clips, batched_inputs)
 
     def fuse(
@@ -183,20 +186,22 @@ class TransAVS(nn.Module):
         Returns:
             FusedQueries
         """
-        padded_size = self.padded_size([(clip.shape[-2], clip.shape[-1]) for clip in images])
+        padded_size = self.padded_size(images)
         frames = torch.cat([self._normalize(clip, padded_size) for clip in images])  # F 3 H W
         levels, mask_features = self.pixel_decoder(self.backbone(frames))  # f1, f2, f3 and f4
         audio_queries = self.audio_query_encoder(audio_features, clip_of_frame, second_of_frame)  # A_q: F N d
         fused = self.decoder(audio_queries, levels)  # F_av of each layer: F N d
         return FusedQueries(audio_queries, fused, self.mask_head.project(mask_features), padded_size)
 
-    def padded_size(self, sizes: Sequence[Size]) -> Size:
-        """Height and width to which frames of these sizes are padded, as Detectron2's `ImageList` does."""
+    def padded_size(self, images: Sequence[Tensor]) -> Size:
+        """Height and width to which these frames, [..., H, W], are padded, as Detectron2's `ImageList` does."""
         constraints = self.backbone.padding_constraints
         divisor = max(self.backbone.size_divisibility, self.pixel_decoder.size_divisibility)
         divisor = max(1, constraints.get("size_divisibility", divisor))
         square = constraints.get("square_size", 0)
-        height, width = (square, square) if square else (max(sides) for sides in zip(*sizes))
+        height, width = (
+            (square, square) if square else (max(sides) for sides in zip(*(clip.shape[-2:] for clip in images)))
+        )
         return height + -height % divisor, width + -width % divisor
 
     def _normalize(self, images: Tensor, padded_size: Size) -> Tensor:
@@ -221,7 +226,17 @@ class TransAVS(nn.Module):
             [clip["audio_embedding"].to(self.device) if "audio_embedding" in clip else next(computed) for clip in clips]
         )
 
-    def _losses(self, outputs: FusedQueries, clips: list[ModelInput]) -> dict[str, Tensor]:
+    def _targets(self, clips: list[ModelInput], images: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Each frame's objects: classes [n] and masks bool [n, H, W], padded as the batch is."""
+        height, width = self.padded_size(images)
+        targets = []
+        for instances in (frame for clip in clips for frame in clip["instances"]):
+            masks = instances.gt_masks.tensor.to(self.device, non_blocking=True)
+            padded = F.pad(masks, (0, width - masks.shape[-1], 0, height - masks.shape[-2]))
+            targets.append((instances.gt_classes.to(self.device, non_blocking=True), padded))
+        return targets
+
+    def _losses(self, outputs: FusedQueries, targets: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         iteration = get_event_storage().iter if has_event_storage() else 0
         delta = [
             confidence_threshold(iteration, start, end, self.threshold_step_iters)
@@ -229,22 +244,16 @@ class TransAVS(nn.Module):
         ]
         supervised = outputs.fused if self.deep_supervision else outputs.fused[-1:]
         class_logits = [self.mask_head.class_logits(layer) for layer in supervised]
-        targets = [self._target(frame, outputs.padded_size) for clip in clips for frame in clip["instances"]]
         with torch.autocast(self.device.type, enabled=False):
             losses = self.criterion(class_logits, supervised, outputs.projected, outputs.audio_queries, targets, *delta)
         if has_event_storage():
-            found: dict[str, float | Tensor] = {"delta1": delta[0], "delta2": delta[1], **self.criterion.metrics}
-            # Detectron2's log prints losses, and what is named so.
-            named = {f"[metric]{name}": float(value) for name, value in found.items()}
+            found = {"delta1": delta[0], "delta2": delta[1], **self.criterion.metrics}
+            logged = (iteration + 1) % LOG_PERIOD == 0
+            # Detectron2's log prints losses, and what is named so. A tensor is fetched when it is logged alone, since
+            # that waits for a GPU.
+            named = {f"[metric]{k}": float(v) for k, v in found.items() if logged or not isinstance(v, Tensor)}
             get_event_storage().put_scalars(**named, smoothing_hint=False)
         return losses
-
-    def _target(self, instances: Instances, size: Size) -> tuple[Tensor, Tensor]:
-        """A frame's objects: classes [n] and masks bool [n, *size], padded as the batch is."""
-        masks = instances.gt_masks.tensor.to(self.device)
-        height, width = masks.shape[-2:]
-        masks = F.pad(masks, (0, size[1] - width, 0, size[0] - height))
-        return instances.gt_classes.to(self.device), masks
 
     def _results(
         self, outputs: FusedQueries, clips: list[ModelInput], batched_inputs: list[ModelInput]

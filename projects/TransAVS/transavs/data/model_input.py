@@ -31,11 +31,11 @@ def complete_input(given: ModelInput, num_frames: int) -> ModelInput:
     clip.setdefault("frame_indices", torch.arange(len(images)))
     clip.setdefault("height", images.shape[2])
     clip.setdefault("width", images.shape[3])
-    indices = clip["frame_indices"]
-    if len(indices) != len(images) or indices.min() < 0 or indices.max() >= num_frames:
+    seconds = clip["frame_indices"].tolist()
+    if len(seconds) != len(images) or not all(0 <= second < num_frames for second in seconds):
         raise ValueError(
             f"`frame_indices` must give a second from 0 to {num_frames - 1} for each of the {len(images)} "
-            f"images, found {indices.tolist()}"
+            f"images, found {seconds}"
         )
     if "audio_embedding" not in clip:
         if "audio_log_mel" not in clip:

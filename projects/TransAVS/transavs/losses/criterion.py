@@ -1,12 +1,16 @@
 """The training objective (eq. 13): supervised losses on matched queries, AQDL and AQML on confident ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
-from .matcher import HungarianMatcher
+from .matcher import HungarianMatcher, Pairs
 from .query_losses import audio_query_distance_loss, audio_query_mask_loss, pairs_below
 from .supervised_losses import dice_loss, mask_bce_loss, softmax_focal_loss
 
@@ -64,7 +68,7 @@ class Criterion(nn.Module):
         self.aqdl_distance_threshold = aqdl_distance_threshold
         self.query_projection = nn.Linear(dim, dim, bias=False)  # h (eq. 10), before its result is normalised
         # What the last forward pass found, for the log: see `forward`.
-        self.metrics: dict[str, Tensor] = {}
+        self.metrics: dict[str, float | Tensor] = {}
         self.per_class_weight: Tensor
         per_class = torch.ones(num_classes + 1)
         per_class[-1] = no_object_weight
@@ -95,63 +99,89 @@ class Criterion(nn.Module):
             is not 0, `loss_mask`. Then `metrics` holds scalars of the last layer: `s1` and `s2`, the mean size of S1
             and S2; `aqdl_pairs`, the share of S1's pairs that lie below d0, 0 where S1 has no pair.
         """
-        labels = [classes for classes, _ in targets]
-        masks = [frame_masks.float() for _, frame_masks in targets]
-        coarse_masks = [_resize(mask, projected.shape[-2:], mode="area") for mask in masks]
-        num_objects = self._num_objects(labels, projected.device)
+        counts = [len(classes) for classes, _ in targets]
+        labels = torch.cat([classes for classes, _ in targets])  # M, of all frames
+        masks = torch.cat([frame_masks for _, frame_masks in targets]).float()  # M H W
+        logits, fused = torch.stack(list(class_logits)).float(), [layer.float() for layer in fused]  # L F N K
         projected = projected.float()
-        distant_queries = self._h(audio_queries)
+        probability = logits.detach().softmax(-1)[..., :-1].amax(-1)  # L F N, of sounding
 
-        totals: dict[str, Tensor] = {}
-        for layer_logits, layer_fused in zip(class_logits, fused):
-            layer_logits, layer_fused = layer_logits.float(), layer_fused.float()
-            with torch.no_grad():
-                all_masks = self.mask_logits(layer_fused, projected)
-            pairs = self.matcher(layer_logits, all_masks, labels, coarse_masks)
-            losses = self._supervised(layer_logits, layer_fused, projected, labels, masks, pairs, num_objects)
-            losses |= self._self_supervised(
-                layer_logits, layer_fused, projected, distant_queries, aqdl_confidence, aqml_confidence
-            )
-            for name, loss in losses.items():
-                weighted = self.weights[name] * loss
-                totals[name] = totals[name] + weighted if name in totals else weighted
-        return totals
+        costs = self._costs(logits, fused, projected, labels, masks, counts)  # L F N n
+        # Who is paired and who is confident is decided on the host, by NumPy, for all layers at once: this is the only
+        # time that the host waits for the model.
+        decided = torch.cat([costs, probability[..., None]], dim=-1).cpu().numpy()
+        pairs = self.matcher.pair(decided[..., :-1], counts)
+        losses = self._supervised(logits, fused, projected, labels, masks, counts, pairs)
+        losses |= self._self_supervised(
+            fused, projected, self._h(audio_queries), decided[..., -1], aqdl_confidence, aqml_confidence
+        )
+        return {name: self.weights[name] * loss for name, loss in losses.items()}
 
     def _h(self, audio_queries: Tensor) -> Tensor:
         """h(q), float32 [F, N, d] of length 1, so that d0 means the same angle whatever the queries' size."""
         projected = self.query_projection(audio_queries.to(self.query_projection.weight.dtype))
         return F.normalize(projected.float(), dim=-1)
 
-    def _num_objects(self, labels: Sequence[Tensor], device: torch.device) -> Tensor:
-        """Objects in this process's frames, averaged over the processes so that each object counts the same."""
-        number = torch.tensor([float(sum(len(frame_labels) for frame_labels in labels))], device=device)
-        num_processes = 1
-        if distributed.is_available() and distributed.is_initialized():
-            distributed.all_reduce(number)
-            num_processes = distributed.get_world_size()
-        return (number / num_processes).clamp(min=1)[0]
+    def _num_objects(self, number: int, device: torch.device) -> Tensor | int:
+        """Of `number` objects in this process's frames, the mean over the processes: each object counts the same."""
+        if not (distributed.is_available() and distributed.is_initialized()):
+            return max(number, 1)
+        total = torch.full((), float(number), device=device)
+        distributed.all_reduce(total)
+        return (total / distributed.get_world_size()).clamp(min=1)
+
+    @torch.no_grad()
+    def _costs(
+        self,
+        logits: Tensor,
+        fused: Sequence[Tensor],
+        projected: Tensor,
+        labels: Tensor,
+        masks: Tensor,
+        counts: Sequence[int],
+    ) -> Tensor:
+        """Of each layer, frame, query and object, [L, F, N, n]; n is the largest of `counts`."""
+        coarse = _resize(masks, projected.shape[-2:], mode="area")
+        frame_labels = pad_sequence(labels.split(list(counts)), batch_first=True)  # F n
+        frame_masks = pad_sequence(coarse.split(list(counts)), batch_first=True)  # F n h w
+        return torch.stack(
+            [
+                self.matcher.costs(layer_logits, self.mask_logits(layer, projected), frame_labels, frame_masks)
+                for layer_logits, layer in zip(logits, fused)
+            ]
+        )
 
     def _supervised(
         self,
-        class_logits: Tensor,
-        fused: Tensor,
+        logits: Tensor,
+        fused: Sequence[Tensor],
         projected: Tensor,
-        labels: Sequence[Tensor],
-        masks: Sequence[Tensor],
-        pairs: Sequence[tuple[Tensor, Tensor]],
-        num_objects: Tensor,
+        labels: Tensor,
+        masks: Tensor,
+        counts: Sequence[int],
+        pairs: Pairs,
     ) -> dict[str, Tensor]:
-        wanted = torch.full(class_logits.shape[:2], self.num_classes, device=class_logits.device)  # no object
-        logits_of_pairs, masks_of_pairs = [], []
-        for frame, (queries, objects) in enumerate(pairs):
-            wanted[frame, queries] = labels[frame][objects]
-            logits_of_pairs.append(self.mask_logits(fused[frame, queries], projected[frame]))
-            masks_of_pairs.append(masks[frame][objects])
-        truth = torch.cat(masks_of_pairs)
-        # At the size of the ground truth, as inference upsamples its masks too.
-        predicted = _resize(torch.cat(logits_of_pairs), truth.shape[-2:], mode="bilinear", align_corners=False)
+        """Focal, dice and, if it counts, pixel-wise loss of all layers."""
+        device = logits.device
+        first = np.cumsum([0, *counts])  # each frame's first object among all
+        objects = torch.from_numpy(first[pairs.frames] + pairs.objects).to(device)  # L P
+        frames, queries = torch.from_numpy(pairs.frames).to(device), torch.from_numpy(pairs.queries).to(device)
+        layers = torch.arange(len(logits), device=device)[:, None]
+        wanted = torch.full(logits.shape[:3], self.num_classes, device=device)  # no object
+        wanted[layers, frames, queries] = labels[objects]
 
-        focal = softmax_focal_loss(class_logits, wanted, self.focal_gamma, self.per_class_weight)
+        matched = torch.stack([layer[frames, indices] for layer, indices in zip(fused, queries)])  # L P d
+        pairs_of_frame = np.bincount(pairs.frames, minlength=len(counts)).tolist()
+        predicted = torch.cat(  # L P h w
+            [self.mask_logits(rows, frame) for rows, frame in zip(matched.split(pairs_of_frame, dim=1), projected)],
+            dim=1,
+        )
+        truth = masks[objects.flatten()]
+        # At the size of the ground truth, as inference upsamples its masks too.
+        predicted = _resize(predicted.flatten(0, 1), truth.shape[-2:], mode="bilinear", align_corners=False)
+
+        num_objects = self._num_objects(len(labels), device)
+        focal = softmax_focal_loss(logits, wanted, self.focal_gamma, self.per_class_weight)
         losses = {
             "loss_class": focal.sum() / num_objects,
             "loss_dice": dice_loss(predicted, truth).sum() / num_objects,
@@ -162,29 +192,40 @@ class Criterion(nn.Module):
 
     def _self_supervised(
         self,
-        class_logits: Tensor,
-        fused: Tensor,
+        fused: Sequence[Tensor],
         projected: Tensor,
         distant_queries: Tensor,
+        probability: NDArray[np.floating[Any]],
         aqdl_confidence: float,
         aqml_confidence: float,
     ) -> dict[str, Tensor]:
-        probability = class_logits.detach().softmax(-1)[..., :-1].amax(-1)  # F N, of sounding
-        sets_1, sets_2 = probability > aqdl_confidence, probability > aqml_confidence  # F N
-        distance, overlap, near = [], [], []
-        for frame, (set_1, set_2) in enumerate(zip(sets_1, sets_2)):
-            queries = distant_queries[frame, set_1]
-            distance.append(audio_query_distance_loss(queries, self.aqdl_distance_threshold))
-            near.append(pairs_below(queries, self.aqdl_distance_threshold))
-            overlap.append(audio_query_mask_loss(self.mask_logits(fused[frame, set_2], projected[frame]).sigmoid()))
-        size_1, size_2 = sets_1.sum(1).float(), sets_2.sum(1).float()
-        pairs = (size_1 * (size_1 - 1) / 2).sum()
-        self.metrics = {
-            "s1": size_1.mean(),
-            "s2": size_2.mean(),
-            "aqdl_pairs": torch.stack(near).sum() / pairs.clamp(min=1),
-        }
-        return {"loss_aqdl": torch.stack(distance).mean(), "loss_aqml": torch.stack(overlap).mean()}
+        """AQDL and AQML of all layers, each a mean over the frames; `probability`, of sounding, is [L, F, N]."""
+        d0, num_frames = self.aqdl_distance_threshold, probability.shape[1]
+        sets_1, sets_2 = probability > aqdl_confidence, probability > aqml_confidence
+        # Sets without a pair cost 0, with a gradient graph.
+        distance, overlap = distant_queries.sum() * 0, (projected.sum() + sum(layer.sum() for layer in fused)) * 0
+        near = distant_queries.new_zeros(())
+        last = len(fused) - 1
+        for layer, frame, members in _groups(sets_1, projected.device):
+            queries = distant_queries[frame, members]
+            distance = distance + audio_query_distance_loss(queries, d0)
+            if layer == last:
+                near = near + pairs_below(queries, d0)
+        for layer, frame, members in _groups(sets_2, projected.device):
+            masks = self.mask_logits(fused[layer][frame, members], projected[frame]).sigmoid()
+            overlap = overlap + audio_query_mask_loss(masks)
+        size_1, size_2 = sets_1[-1].sum(1), sets_2[-1].sum(1)
+        num_pairs = (size_1 * (size_1 - 1) // 2).sum()
+        self.metrics = {"s1": size_1.mean(), "s2": size_2.mean(), "aqdl_pairs": near / max(num_pairs, 1)}
+        return {"loss_aqdl": distance / num_frames, "loss_aqml": overlap / num_frames}
+
+
+def _groups(sets: NDArray[np.bool_], device: torch.device) -> Iterator[tuple[int, int, Tensor]]:
+    """Layer, frame and members, int64 [n], of each set of [L, F, N] that has a pair; all are sent at once."""
+    sizes = sets.sum(-1)
+    layers, frames = np.nonzero(sizes > 1)
+    members = torch.from_numpy(np.nonzero(sets[layers, frames])[1]).to(device)
+    return zip(layers.tolist(), frames.tolist(), members.split(sizes[layers, frames].tolist()))
 
 
 def _resize(masks: Tensor, size: Sequence[int], mode: str, align_corners: bool | None = None) -> Tensor:

@@ -1,17 +1,38 @@
 """Which query answers for which object: Hungarian matching, as in DETR."""
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
 
+class Pairs(NamedTuple):
+    """The matched queries and objects of F frames by L predictions each.
+
+    In each of the L predictions a frame of n objects has min(n, N) pairs; P are those of all frames.
+
+    Args:
+        frames: int64 [P], in rising order.
+        queries: int64 [L, P].
+        objects: int64 [L, P], counted within the frame.
+    """
+
+    frames: NDArray[np.int64]
+    queries: NDArray[np.int64]
+    objects: NDArray[np.int64]
+
+
 class HungarianMatcher:
     """Pairs queries with objects, one to one, at the least total cost of class and mask.
 
-    As in DETR, the class costs its negative probability, not its log; dice and BCE cost what they cost as losses.
+    As in DETR, the class costs its negative probability, not its log; dice and BCE cost what they cost as losses. The
+    costs are tensors, computed where the predictions lie; the pairs are NumPy's, on the host: so a GPU is waited for
+    once, when the caller fetches the costs of all layers together.
     """
 
     def __init__(self, class_weight: float, dice_weight: float, mask_weight: float = 0.0):
@@ -20,54 +41,53 @@ class HungarianMatcher:
         self.mask_weight = mask_weight
 
     @torch.no_grad()
-    def __call__(
-        self, class_logits: Tensor, mask_logits: Tensor, labels: Sequence[Tensor], masks: Sequence[Tensor]
-    ) -> list[tuple[Tensor, Tensor]]:
+    def costs(self, class_logits: Tensor, mask_logits: Tensor, labels: Tensor, masks: Tensor) -> Tensor:
         """
         Args:
             class_logits (Tensor): [F, N, K], of F frames.
             mask_logits (Tensor): [F, N, h, w].
-            labels (list[Tensor]): for each frame, int64 [n]: its objects' classes.
-            masks (list[Tensor]): for each frame, [n, h, w] in [0, 1]: its objects' masks, at the predictions' size.
+            labels (Tensor): int64 [F, n], each frame's objects' classes; those that a frame lacks are 0.
+            masks (Tensor): [F, n, h, w] in [0, 1], their masks, at the predictions' size.
 
         Returns:
-            list[tuple[Tensor, Tensor]]: for each frame, the matched queries and their objects, int64 [min(n, N)].
-
-        Raises:
-            FloatingPointError: a prediction is infinite or NaN.
+            Tensor: float32 [F, N, n].
         """
-        most = max((len(frame_labels) for frame_labels in labels), default=0)
-        pad = torch.nn.utils.rnn.pad_sequence
-        if most == 0:
-            costs = class_logits.new_zeros(*class_logits.shape[:2], 0).cpu()
-        else:  # one table for all frames, so that a GPU is waited for only once
-            objects = pad([frame_masks.flatten(1) for frame_masks in masks], batch_first=True)  # F most hw
-            classes = pad(list(labels), batch_first=True)  # F most
-            costs = self._costs(class_logits.float(), mask_logits.float().flatten(2), classes, objects).cpu()
-            if not torch.isfinite(costs).all():
-                raise FloatingPointError(
-                    "the model's classes or masks are infinite or NaN, so no query can be matched to an object: "
-                    "expected finite ones (a lower learning rate, or bfloat16 for float16, may help)"
-                )
-
-        pairs = []
-        for cost, frame_labels in zip(costs, labels):
-            queries, objects = linear_sum_assignment(cost[:, : len(frame_labels)])
-            device = class_logits.device
-            pairs.append((torch.as_tensor(queries, device=device), torch.as_tensor(objects, device=device)))
-        return pairs
-
-    def _costs(self, class_logits: Tensor, mask_logits: Tensor, classes: Tensor, objects: Tensor) -> Tensor:
-        """[F, N, K], [F, N, hw], [F, n], [F, n, hw] -> [F, N, n]."""
-        class_probability = class_logits.softmax(-1)
-        index = classes[:, None].expand(-1, class_logits.shape[1], -1)
+        class_probability = class_logits.float().softmax(-1)
+        index = labels[:, None].expand(-1, class_logits.shape[1], -1)
         cost = -self.class_weight * class_probability.gather(2, index)
 
-        mask_probability, objects = mask_logits.sigmoid(), objects.transpose(1, 2)  # F hw n
-        overlap = mask_probability @ objects
-        total = mask_probability.sum(2, keepdim=True) + objects.sum(1, keepdim=True)
+        logits, objects = mask_logits.float().flatten(2), masks.flatten(2).transpose(1, 2)  # F N hw, F hw n
+        probability = logits.sigmoid()
+        overlap = probability @ objects
+        total = probability.sum(2, keepdim=True) + objects.sum(1, keepdim=True)
         cost = cost + self.dice_weight * (1 - (2 * overlap + 1) / (total + 1))
         if self.mask_weight:
-            inside, outside = F.softplus(-mask_logits) @ objects, F.softplus(mask_logits) @ (1 - objects)
-            cost = cost + self.mask_weight * (inside + outside) / mask_logits.shape[2]
+            inside, outside = F.softplus(-logits) @ objects, F.softplus(logits) @ (1 - objects)
+            cost = cost + self.mask_weight * (inside + outside) / logits.shape[2]
         return cost
+
+    def pair(self, costs: NDArray[np.floating[Any]], counts: Sequence[int]) -> Pairs:
+        """
+        Args:
+            costs: [L, F, N, n].
+            counts: objects of each frame.
+
+        Returns:
+            Pairs
+
+        Raises:
+            FloatingPointError: a cost is infinite or NaN.
+        """
+        if not np.isfinite(costs).all():
+            raise FloatingPointError(
+                "the model's classes or masks are infinite or NaN, so no query can be matched to an object: "
+                "expected finite ones (a lower learning rate, or bfloat16 for float16, may help)"
+            )
+        matched = [
+            [linear_sum_assignment(cost[:, :count]) for cost, count in zip(of_layer, counts)] for of_layer in costs
+        ]
+        queries, objects = (
+            np.stack([np.concatenate([pairs[side] for pairs in of_layer]) for of_layer in matched]) for side in (0, 1)
+        )
+        sizes = np.minimum(counts, costs.shape[2])
+        return Pairs(np.repeat(np.arange(len(counts)), sizes), queries, objects)
