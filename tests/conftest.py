@@ -2,10 +2,12 @@ import json
 import logging
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -234,3 +236,20 @@ def texts_of():
         return [piece.decode("utf-16-be") for piece in pieces]
 
     return read
+
+
+@pytest.fixture
+def no_more_memory():
+    """Gives a context in which this process may take some megabytes more than it has."""
+
+    @contextmanager
+    def limit(megabytes=100):
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        before = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (taken + (megabytes << 20), before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, before)
+
+    return limit

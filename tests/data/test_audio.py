@@ -105,32 +105,6 @@ def test_unknown_resampler_is_named():
         audio.resample(np.zeros(10), 8000, resampler="sinc")
 
 
-def test_stereo_is_averaged(tmp_path):
-    path = tmp_path / "stereo.wav"
-    soundfile.write(path, np.array([[0.5, -0.25], [0.0, 0.5]]), 8000, subtype="FLOAT")
-    waveform, rate = audio.read_waveform(path)
-    assert rate == 8000 and waveform.dtype == np.float32
-    np.testing.assert_array_equal(waveform, np.array([0.125, 0.25], dtype=np.float32))
-
-
-def test_unusable_files_are_named(tmp_path):
-    (tmp_path / "empty.wav").touch()
-    (tmp_path / "text.wav").write_text("no sound at all" * 20)
-    (tmp_path / "cut.wav").write_bytes(write_wav(tmp_path / "whole.wav").read_bytes()[:20])
-    soundfile.write(tmp_path / "nothing.wav", np.zeros((0, 1)), 16000)
-    soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), 16000, subtype="FLOAT")
-    for name, reason in {
-        "missing.wav": "no such file",
-        "empty.wav": "0 bytes",
-        "text.wav": "not a readable sound file",
-        "cut.wav": "not a readable sound file",
-        "nothing.wav": "0 samples",
-        "nan.wav": "NaN",
-    }.items():
-        with pytest.raises(audio.AudioError, match=f"{name}.*{reason}"):
-            audio.read_waveform(tmp_path / name)
-
-
 @pytest.mark.parametrize(
     "waveform, rate, num_examples, message",
     [

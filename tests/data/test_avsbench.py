@@ -178,7 +178,13 @@ def test_empty_csv_says_what_header_is_expected(s4):
         ("b_0_5000,train,cat", "row 3: id 'b_0_5000' stands already in row 2"),
         ("c,train,", "row 3: column 'category' is empty"),
         ("c,train", "row 3: 2 values, expected 3 as in the header"),
-        ("../c,train,cat", "row 3: column 'name' is '../c', expected a name without '/'"),
+        ("../c,train,cat", "row 3: column 'name' is '../c', expected a file's name without a path"),
+        ("/etc/c,train,cat", "row 3: column 'name' is '/etc/c', expected a file's name without a path"),
+        ("..,train,cat", "row 3: column 'name' is '..', expected a file's name without a path"),
+        ("c,train,..", "row 3: column 'category' is '..', expected a file's name without a path"),
+        ("..\\c,train,cat", "expected a file's name without a path"),
+        ("c\0d,train,cat", r"row 3: column 'name' is 'c\x00d', expected a file's name without a path"),
+        (f"{'c' * 201},train,cat", "expected a file's name without a path"),
     ],
 )
 def test_bad_row_is_named_with_its_number(s4, row, problem):
@@ -230,7 +236,7 @@ def test_frame_of_another_size_than_the_first_is_named(ms3):
 def test_file_that_is_not_an_image_is_named(ms3):
     path = Path(ClipPaths(ms3, "ms3", "test", "m1").frame(1))
     path.write_text("not a png")
-    assert f"frame {path} is not a readable image" in _error(ms3, "ms3", "test")
+    assert f"{path}: not a readable frame" in _error(ms3, "ms3", "test")
 
 
 def test_many_problems_are_counted_and_the_first_shown(tmp_path):

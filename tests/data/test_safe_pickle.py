@@ -99,6 +99,50 @@ def test_missing_empty_and_broken_files_are_named(tmp_path):
             load_tensor(tmp_path / name)
 
 
+def test_a_name_of_several_lines_is_told_in_one(tmp_path):
+    path = tmp_path / "a.pkl"
+    path.write_bytes(b"\x80\x04\x8c\x08line\none\x8c\x09li\x1b[1mtwo\x93.")
+    with pytest.raises(UnsafePickleError, match=rf"^{path}: forbidden global line one\.li \[1mtwo: [^\n]*$"):
+        load_tensor(path)
+
+
+@pytest.mark.parametrize("bomb", [b"\x80\x02K\x01r\xff\xff\xff\x0f.", b"\x80\x02I1\np268435455\n."])
+def test_a_pickle_of_a_few_bytes_does_not_fill_the_memory(tmp_path, bomb, no_more_memory):
+    """Keeping one object as number 268,435,455 makes a list of 4 GiB for it."""
+    (tmp_path / "bomb.pkl").write_bytes(bomb)
+    with no_more_memory(), pytest.raises(UnsafePickleError, match="keeps an object as number 268435455"):
+        load_tensor(tmp_path / "bomb.pkl")
+
+
+@pytest.mark.parametrize(
+    "claim", [b"\x8e" + b"\xff" * 7 + b"\x0f", b"\x96" + b"\xff" * 4 + b"\0" * 4, b"B\xff\xff\xff\x7f"]
+)
+def test_bytes_that_are_not_there_take_no_memory(tmp_path, claim, no_more_memory):
+    (tmp_path / "bomb.pkl").write_bytes(b"\x80\x05" + claim + b"few.")
+    with no_more_memory(), pytest.raises(UnsafePickleError, match="not a readable pickle"):
+        load_tensor(tmp_path / "bomb.pkl")
+
+
+def test_a_storage_that_is_not_there_takes_no_memory(tmp_path, no_more_memory):
+    with io.BytesIO() as file:
+        torch.save(torch.UntypedStorage(4), file, _use_new_zipfile_serialization=False)
+        data = (
+            file.getvalue()
+            .replace(b"K\x04", b"J\xff\xff\xff\x3f")
+            .replace(b"\4" + bytes(7), b"\xff\xff\xff\x3f" + bytes(4))
+        )
+    path = dump(tmp_path / "bomb.pkl", Call(torch.storage._load_from_bytes, data))
+    with no_more_memory(), pytest.raises(UnsafePickleError, match="not a readable pickle"):
+        load_tensor(path)
+
+
+def test_tuples_deep_in_one_another_do_not_end_the_process(tmp_path):
+    """Their hash, which a key of a dict needs, calls itself as often as there are tuples."""
+    (tmp_path / "deep.pkl").write_bytes(b"\x80\x04})" + b"\x85\x94" * 1_000_000 + b"K\x01s.")
+    with pytest.raises(UnsafePickleError, match="more than 100 tuples in one another"):
+        load_tensor(tmp_path / "deep.pkl")
+
+
 @pytest.mark.long
 def test_mutated_pickles_are_read_or_refused(tmp_path):
     whole = dump(tmp_path / "whole.pkl", torch.zeros(2, 1, 3, 4)).read_bytes()

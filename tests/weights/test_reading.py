@@ -1,5 +1,7 @@
+import json
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 
 import numpy as np
@@ -178,3 +180,58 @@ def test_missing_empty_and_broken_files_are_named(tmp_path, end):
             read_state_dict(tmp_path / f"{name}.{end}")
     with pytest.raises(WeightsError, match=rf"missing\.{end}: no such file"):
         read_state_dict(tmp_path / f"missing.{end}")
+
+
+def test_an_archive_that_unpacks_to_more_than_it_holds_is_refused(tmp_path):
+    whole = zipfile.ZipFile(save(tmp_path / "whole.pth", {"a": torch.zeros(1 << 20)}))
+    with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb:
+        for entry in whole.infolist():
+            bomb.writestr(entry, whole.read(entry), zipfile.ZIP_DEFLATED)
+    with pytest.raises(WeightsError, match="archive of compressed or overlapping entries"):
+        read_state_dict(tmp_path / "bomb.pth")
+
+
+@pytest.mark.parametrize("archive", [True, False], ids=["archive", "legacy"])
+def test_tensors_that_are_not_there_take_no_memory(tmp_path, archive, no_more_memory):
+    whole = save(tmp_path / "whole.pth", {"a": torch.zeros(77)}, _use_new_zipfile_serialization=archive).read_bytes()
+    assert b"K\x4d" in whole
+    path = tmp_path / "bomb.pth"
+    path.write_bytes(whole)
+    if archive:
+        with zipfile.ZipFile(tmp_path / "whole.pth") as old, zipfile.ZipFile(path, "w") as bomb:
+            for entry in old.infolist():
+                bomb.writestr(entry.filename, old.read(entry).replace(b"K\x4d", b"J\xff\xff\xff\x3f"))
+    else:
+        path.write_bytes(whole.replace(b"K\x4d", b"J\xff\xff\xff\x3f"))
+    with no_more_memory(), pytest.raises(WeightsError, match=rf"{path}: not a readable file of weights [^\n]*$"):
+        read_state_dict(path)
+
+
+@pytest.mark.parametrize("name", ["a.pkl", "archive.pth", "legacy.pth"])
+def test_tuples_deep_in_one_another_do_not_end_the_process(tmp_path, name):
+    bomb = b"\x80\x04})" + b"\x85\x94" * 1_000_000 + b"K\x01s."
+    path = save(tmp_path / name, STATE, _use_new_zipfile_serialization="archive" in name)
+    if name == "archive.pth":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a/data.pkl", bomb)
+    else:
+        before = path.read_bytes()[: path.read_bytes().index(b"\x80\x02ccollections")] if "legacy" in name else b""
+        path.write_bytes(before + bomb)
+    with pytest.raises(WeightsError, match=r"more than 100 tuples in one another"):
+        read_state_dict(path)
+
+
+def test_a_pickle_of_a_few_bytes_does_not_fill_the_memory(tmp_path, no_more_memory):
+    (tmp_path / "bomb.pkl").write_bytes(b"\x80\x02K\x01r\xff\xff\xff\x0f.")
+    with no_more_memory(), pytest.raises(WeightsError, match="keeps an object as number 268435455"):
+        read_state_dict(tmp_path / "bomb.pkl")
+
+
+@pytest.mark.parametrize("shape, end", [([1 << 60], 1 << 62), ([1 << 28], 16), ([-1], 16), (None, 0)])
+def test_safetensors_that_are_not_there_take_no_memory(tmp_path, shape, end, no_more_memory):
+    head = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}}).encode()
+    length = len(head) if shape else 1 << 62
+    path = tmp_path / "bomb.safetensors"
+    path.write_bytes(length.to_bytes(8, "little") + head + bytes(16))
+    with no_more_memory(), pytest.raises(WeightsError, match=rf"^{path}: not a readable file of weights [^\n]*$"):
+        read_state_dict(path)

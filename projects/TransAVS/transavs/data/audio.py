@@ -1,21 +1,20 @@
-"""Sound: reading, resampling, VGGish's log-mel examples and SpecAugment.
+"""Sound: resampling, VGGish's log-mel examples and SpecAugment.
 
 The log-mel is the one of Hershey et al., "CNN Architectures for Large-Scale Audio Classification" (ICASSP 2017), with
 the numbers of its published reference (`vggish_params.py`), which AVSBench and `torchvggish` use too.
 """
 
 import math
-import os
 from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-import soundfile
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .layout import FilePath
+from .sound_files import AudioError
+from .sound_files import read_waveform as read_waveform  # its name for users
 
 SAMPLE_RATE = 16000  # hertz
 WINDOW_SAMPLES = 400  # 25 ms
@@ -33,38 +32,6 @@ CHUNK_FRAMES = 256  # transformed at once
 RESAMPLERS = ("resampy", "torchaudio")
 # Sound kept beyond the last sample that an example needs, so that the resampler's filter sees what follows it.
 _RESAMPLING_MARGIN_SECONDS = 0.1
-
-
-class AudioError(ValueError):
-    """A sound that cannot be used; the message names the file, what was found and what was expected."""
-
-
-def read_waveform(path: FilePath) -> tuple[np.ndarray, int]:
-    """Reads a sound file (WAV, FLAC, OGG: what libsndfile reads).
-
-    Args:
-        path (str or PathLike)
-
-    Returns:
-        (float32 array [samples] in [-1, 1], rate in hertz); several channels are averaged, as VGGish's reference does.
-
-    Raises:
-        AudioError: the file is missing, empty, not a sound, or holds no or non-finite samples.
-    """
-    path = os.fspath(path)
-    if not os.path.isfile(path):
-        raise AudioError(f"{path}: no such file, expected a sound file")
-    if os.path.getsize(path) == 0:
-        raise AudioError(f"{path}: the file is empty (0 bytes), expected a sound file")
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, RuntimeError, OSError) as error:
-        raise AudioError(f"{path}: not a readable sound file ({error}), expected WAV, FLAC or OGG") from error
-    if len(samples) == 0:
-        raise AudioError(f"{path}: holds 0 samples, expected at least 1")
-    if not np.isfinite(samples).all():
-        raise AudioError(f"{path}: holds NaN or infinite samples, expected finite ones in [-1, 1]")
-    return samples.mean(axis=1), rate
 
 
 def resample(waveform: np.ndarray | Tensor, rate: int, target: int = SAMPLE_RATE, resampler: str = "resampy") -> Tensor:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from PIL import Image
 
+from .errors import AVSDatasetError
+from .images import image_size
 from .layout import LAYOUTS, NUM_FRAMES, SPLITS, ClipPaths, FilePath, Layout
 
 MAX_PROBLEMS_SHOWN = 10
+MAX_NAME_BYTES = 200  # of a clip's id, to which its files' names add a little; file systems take 255
 OBJECTS_COLUMN = "objects"  # of a csv, at will: all that a clip shows, sounding or not, with OBJECTS_SEPARATOR between
 OBJECTS_SEPARATOR = ";"
 DATASET_FOLDERS = {"avsbench": "AVSBench", "stamps": "stamps", "toy": "toy"}  # registered prefix -> folder
@@ -24,10 +26,6 @@ HOW_TO_GET = (
 def datasets_root() -> str:
     """The folder of all datasets: `$DETECTRON2_DATASETS`, by default `datasets/`, as everywhere in Detectron2."""
     return os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
-
-
-class AVSDatasetError(ValueError):
-    """The dataset on disk, or what was asked of it, is not as it must be."""
 
 
 def _require(value: str, known: Iterable[str], what: str) -> None:
@@ -102,9 +100,15 @@ def _row_problems(row: dict[str, str], layout: Layout, num_values: int, num_colu
             problems.append(f"column {column!r} is empty")
         elif column == "split" and row[column] not in SPLITS:
             problems.append(f"column 'split' is {row[column]!r}, expected one of {', '.join(SPLITS)}")
-        elif column != "split" and (os.sep in row[column] or row[column] in (".", "..")):
-            problems.append(f"column {column!r} is {row[column]!r}, expected a name without {os.sep!r}")
+        elif column != "split" and not _is_file_name(row[column]):
+            problems.append(f"column {column!r} is {row[column]!r}, expected a file's name without a path")
     return problems
+
+
+def _is_file_name(text: str) -> bool:
+    """Whether files called after it lie in the folder that they are meant for."""
+    short = len(os.fsencode(text)) <= MAX_NAME_BYTES
+    return short and text.isprintable() and text not in (".", "..") and not set(text) & set("/\\")
 
 
 def load_avsbench(root: FilePath, subset: str, split: str) -> list[dict[str, Any]]:
@@ -196,17 +200,16 @@ def _image_size(
     if not open_file:
         return None
     try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError as error:
-        problems.append(f"{what} {path} is not a readable image: {error}")
+        return image_size(path, what)
+    except AVSDatasetError as error:
+        problems.append(str(error))
         return None
 
 
 def _has_content(path: str) -> bool:
     try:
         return os.stat(path).st_size > 0
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return False
 
 

@@ -2,20 +2,18 @@
 
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from detectron2.data import detection_utils
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from . import audio
-from .avsbench import AVSDatasetError
-from .errors import reason_of
+from .errors import AVSDatasetError
+from .images import read_frame, read_instances, read_mask
 from .layout import FilePath
 from .raw_clip import RawClip
 from .safe_pickle import load_tensor
@@ -147,7 +145,7 @@ class ClipReader:
         frames, expected = [], None
         for index in frame_indices:
             path = clip["file_names"][index]
-            frame = _read_image(path, "frame", lambda file: detection_utils.read_image(file, self.image_format))
+            frame = read_frame(path, self.image_format)
             expected = expected or (clip.get("height") or frame.shape[0], clip.get("width") or frame.shape[1])
             if frame.shape[:2] != expected:
                 raise AVSDatasetError(f"{path}: frame is {_show(frame.shape)}, expected {_show(expected)} as its clip")
@@ -182,43 +180,21 @@ class ClipReader:
         if self.audio_mode == "noise":
             return self._noise(clip)
         path = clip["audio_file_name"]
-        return Sound(log_mel=read_log_mel(path, self.num_frames)) if _is_pickle(path) else _read_waveform(path)
+        return Sound(log_mel=read_log_mel(path, self.num_frames)) if _is_pickle(path) else self._read_waveform(path)
+
+    def _read_waveform(self, path: FilePath) -> Sound:
+        return Sound(*audio.read_waveform(path, seconds=self.num_frames))
 
     def _noise(self, clip: dict[str, Any]) -> Sound:
         """White noise as loud as the clip's own sound; the same for the same clip in every run."""
         path, level = clip["audio_file_name"], NOISE_RMS
         if not _is_pickle(path):
-            waveform = _read_waveform(path).waveform
+            waveform = self._read_waveform(path).waveform
             assert waveform is not None
             level = float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
         generator = torch.Generator().manual_seed(zlib.crc32(clip["video_id"].encode()))
         noise = torch.randn(self.num_frames * audio.SAMPLE_RATE, generator=generator)
         return Sound((level * noise).numpy())
-
-
-def read_mask(path: FilePath) -> NDArray[np.bool_]:
-    """Reads a mask image of any mode: grey, palette, RGB, black-and-white.
-
-    Returns:
-        bool [H, W]: True where the pixel's colour is not black, which is where the frame's object sounds
-
-    Raises:
-        AVSDatasetError: the file is missing or not an image.
-    """
-    return _read_image(path, "mask", _mask_pixels)
-
-
-def read_instances(path: FilePath) -> NDArray[np.bool_]:
-    """Reads the masks of a frame's sounding objects: a grey picture in which each object has a value of its own.
-
-    Returns:
-        bool [n, H, W]: the objects' masks in the order of their values; 0 is the background
-
-    Raises:
-        AVSDatasetError: the file is missing, not an image, or not a grey one.
-    """
-    numbers = _read_image(path, "picture of instances", _grey_pixels)
-    return np.asarray(numbers == np.setdiff1d(numbers, [0])[:, None, None])
 
 
 def read_log_mel(path: FilePath, num_frames: int) -> Tensor:
@@ -239,34 +215,6 @@ def read_log_mel(path: FilePath, num_frames: int) -> Tensor:
     if not torch.isfinite(log_mel).all():
         raise AVSDatasetError(f"{path}: log-mel holds NaN or infinite values, expected finite ones")
     return audio.fit_examples(log_mel, num_frames)
-
-
-def _read_waveform(path: FilePath) -> Sound:
-    return Sound(*audio.read_waveform(path))
-
-
-def _read_image(path: FilePath, what: str, read: Callable[[FilePath], np.ndarray]) -> np.ndarray:
-    if not os.path.isfile(path):
-        raise AVSDatasetError(f"{path}: no such file, expected a {what}")
-    try:
-        return read(path)
-    # Pillow raises OSError, SyntaxError, ValueError, ... for broken files.
-    except Exception as error:
-        raise AVSDatasetError(f"{path}: not a readable {what} ({reason_of(error)})") from error
-
-
-def _mask_pixels(path: FilePath) -> np.ndarray:
-    with Image.open(path) as image:
-        # By its colours, not by its indices: a palette may have black anywhere. An alpha channel says nothing here.
-        pixels = np.asarray(image.convert("RGB") if image.mode in ("P", "PA", "LA", "RGBA") else image)
-    return pixels.astype(bool) if pixels.ndim == 2 else np.asarray(pixels.any(axis=2))
-
-
-def _grey_pixels(path: FilePath) -> np.ndarray:
-    with Image.open(path) as image:
-        if image.mode not in ("L", "P", "I;16", "I"):
-            raise ValueError(f"its mode is {image.mode}, expected a grey picture whose values number the objects")
-        return np.asarray(image)
 
 
 def _is_pickle(path: FilePath) -> bool:

@@ -17,8 +17,8 @@ from pycocotools import mask as coco_mask
 from tabulate import tabulate
 from torch import Tensor
 
-from ..data.avsbench import AVSDatasetError
-from ..data.reading import read_mask
+from ..data.errors import AVSDatasetError
+from ..data.images import read_mask
 from . import metrics
 
 RESULTS_FILE = "results.json"

@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.detection_utils import read_image
 
 from ..data.audio import read_waveform
-from ..data.reading import read_mask
+from ..data.images import read_frame, read_mask
 from ..evaluation.avs_evaluator import decode_mask
 from ..evaluation.metrics import jaccard
 from .clips import ClipPicture
@@ -82,7 +81,7 @@ def make_picture(clip: dict[str, Any], predicted_frames: list[dict[str, Any]]) -
     pickled = clip["audio_file_name"].endswith(".pkl")
     waveform, rate = (None, 1) if pickled else read_waveform(clip["audio_file_name"])
     return ClipPicture(
-        frames=[read_image(path, "RGB") for path in clip["file_names"]],
+        frames=[read_frame(path, "RGB") for path in clip["file_names"]],
         masks=masks,
         predictions=predictions,
         waveform=waveform,

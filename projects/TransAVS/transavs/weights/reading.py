@@ -1,5 +1,6 @@
 """Reading weights in any form they are published in, without running what a file may carry."""
 
+import io
 import os
 import re
 import zipfile
@@ -9,8 +10,8 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from ..data.errors import reason_of
-from ..data.safe_pickle import TensorUnpickler, UnsafePickleError
+from ..data.errors import one_line, reason_of
+from ..data.safe_pickle import NUM_PICKLES, TensorUnpickler, UnsafePickleError, check_pickle, unpickle
 from .published import WeightsError, local_file
 
 # Under which a state dict may lie in a checkpoint; the first that is there counts. "ema" is a running average of the
@@ -55,7 +56,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         weights = _unwrap(content)
         model = {re.sub(PREFIXES, "", name): torch.as_tensor(value) for name, value in weights.items()}
     except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from None
+        raise WeightsError(f"{path}: {one_line(error)}") from None
     # torch, safetensors, pickle and downloads have no exception in common; the reader needs the file's name.
     except Exception as error:
         raise WeightsError(f"{path}: not a readable file of weights ({reason_of(error)})") from error
@@ -67,10 +68,26 @@ def _read(path: str) -> Any:
     if path.endswith(".safetensors"):
         return safetensors.torch.load_file(path)
     if path.endswith(".pkl") and not zipfile.is_zipfile(path):
-        with open(path, "rb") as file:
-            return _WeightsUnpickler(file, encoding="latin1").load()  # in which Python 2 wrote arrays
+        return unpickle(path, _WeightsUnpickler, encoding="latin1")  # in which Python 2 wrote arrays
+    _check_torch_file(path)
     with torch.serialization.safe_globals(_numpy_globals()):
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _check_torch_file(path: str) -> None:
+    """Refuses what would unpack to more than the file holds, and pickles that `check_pickle` refuses."""
+    if not zipfile.is_zipfile(path):  # as torch saved up to version 1.5
+        with open(path, "rb") as file:
+            for _ in range(NUM_PICKLES):
+                check_pickle(file)
+        return
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if sum(entry.file_size for entry in entries) > os.path.getsize(path):
+            raise WeightsError("is an archive of compressed or overlapping entries, expected one as torch saves it")
+        for entry in entries:
+            if entry.filename.endswith(".pkl"):
+                check_pickle(io.BytesIO(archive.read(entry)))
 
 
 def _unwrap(found: Any) -> dict[str, Any]:
