@@ -8,10 +8,9 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
-import yaml
 from detectron2.config import CfgNode
 
-from .config import read_config
+from .config import ConfigError, read_config
 from .video import SOURCE_RATE, FrameRate, VideoError
 from .video.files import find_videos
 from .weights.pretrained import trained_config
@@ -19,9 +18,6 @@ from .weights.published import WeightsError
 
 DEFAULT_MODEL = "stamps_ms3_lite0"  # of the commands that take videos: it hears what sounds in which second
 CONFIG_HELP = "the model's YAML; or a trained model: its name, such as stamps_s4_lite0, its folder or its address"
-
-# What Detectron2 and yacs raise for a file that is no config, or one with keys or values that do not belong to it.
-CONFIG_ERRORS = (OSError, KeyError, ValueError, TypeError, AttributeError, AssertionError, yaml.YAMLError)
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -94,9 +90,8 @@ class CommandParser(argparse.ArgumentParser):
             return read(path, [*changes, *opts])
         except WeightsError as error:
             self.error(f"--config-file: {error}")
-        except CONFIG_ERRORS as error:
-            reason = error.args[0] if isinstance(error, KeyError) and error.args else error
-            self.error(f"--config-file {path}: the config cannot be read: {' '.join(str(reason).split())}")
+        except ConfigError as error:
+            self.error(f"--config-file {error}")
 
     def check_weights(self, cfg: CfgNode) -> None:
         """The command needs a trained model, in a file or at an address."""

@@ -1,10 +1,23 @@
 """Every config key that TransAVS adds to Detectron2's, with its default, unit and source."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import yaml
 from detectron2.config import CfgNode, get_cfg
+from fvcore.common.config import BASE_KEY
+
+MAX_FILE_BYTES = 1 << 18  # of a config; the longest that is shipped has a hundredth of it
+MAX_FILES = 20  # that one config is read from: its own, and those that it builds on
+MAX_VALUES = 10_000  # in a file, with what its aliases stand for: a few lines can stand for millions
+# What YAML, Detectron2 and yacs raise for a file that is no config, or has keys or values that do not belong to one.
+FAILURES = (OSError, KeyError, ValueError, TypeError, AttributeError, AssertionError, RecursionError, MemoryError)
+
+
+class ConfigError(ValueError):
+    """A config that cannot be read; the message is one line and names the file."""
 
 
 def add_transavs_config(cfg: CfgNode) -> None:
@@ -36,12 +49,74 @@ def read_config(path: str | os.PathLike[str], overrides: Iterable[Any] = ()) -> 
 
     Returns:
         CfgNode: not frozen.
+
+    Raises:
+        ConfigError: it, or a file that it builds on, is missing, no config, or too large; or a key or a value does not
+            belong to a config.
     """
+    path = os.fspath(path)
+    _check_files(path)
     cfg = get_cfg()
     add_transavs_config(cfg)
-    cfg.merge_from_file(os.fspath(path), allow_unsafe=False)
-    cfg.merge_from_list(list(overrides))
+    with _named(path):
+        cfg.merge_from_file(path, allow_unsafe=False)
+        cfg.merge_from_list(list(overrides))
     return cfg
+
+
+def read_plain_yaml(path: str) -> dict[str, Any]:
+    """A YAML file of keys and plain values. Raises: ConfigError: it is none, or larger than a config can be."""
+    with _named(path):
+        if not os.path.isfile(path):
+            raise ValueError("no such file")
+        if os.path.getsize(path) > MAX_FILE_BYTES:
+            raise ValueError(f"it has {os.path.getsize(path)} bytes, expected at most {MAX_FILE_BYTES}")
+        with open(path, encoding="utf-8") as file:
+            content = yaml.safe_load(file)
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds a {type(content).__name__}, expected keys and values")
+        values: list[Any] = [content]
+        num_values = 0
+        while values and num_values + len(values) <= MAX_VALUES:
+            value = values.pop()
+            num_values += 1
+            if isinstance(value, list):
+                values += value
+            elif isinstance(value, dict):
+                if not all(isinstance(key, str) for key in value):
+                    raise ValueError(f"its keys {', '.join(map(repr, value))} are not all names")
+                values += value.values()
+        if values:
+            raise ValueError(f"it has more than {MAX_VALUES} values, with what its aliases stand for")
+        return content
+
+
+def _check_files(path: str) -> None:
+    """Reads a config and what it builds on, without doing anything with it. Raises: ConfigError: one cannot be read."""
+    waiting: list[tuple[str, tuple[str, ...]]] = [(path, ())]  # a file, and those that build on it
+    for _ in range(MAX_FILES):
+        file, above = waiting.pop()
+        real = os.path.realpath(file)
+        bases = read_plain_yaml(file).get(BASE_KEY) or []
+        with _named(file):
+            if real in above:
+                raise ValueError(f"it builds on itself ({BASE_KEY})")
+            for base in [bases] if isinstance(bases, str) else bases:
+                waiting.append((os.path.join(os.path.dirname(file), os.path.expanduser(base)), (*above, real)))
+        if not waiting:
+            return
+    raise ConfigError(f"{path}: the config cannot be read: it builds on {MAX_FILES} files and more ({BASE_KEY})")
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Whatever is raised becomes a ConfigError that names the file."""
+    try:
+        yield
+    except (*FAILURES, yaml.YAMLError) as error:
+        reason = error.args[0] if isinstance(error, KeyError) and error.args else error
+        told = " ".join(str(reason).split()) or type(error).__name__
+        raise ConfigError(f"{path}: the config cannot be read: {told}") from error
 
 
 def _add_model(cfg: CfgNode) -> None:

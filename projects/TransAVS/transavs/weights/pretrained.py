@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from detectron2.config import CfgNode
+from fvcore.common.config import BASE_KEY
 
-from ..config import read_config
+from ..config import read_config, read_plain_yaml
 from .published import WeightsError, local_file
 
 # What a trained model's folder holds.
@@ -43,7 +43,7 @@ def trained_config(model: str | os.PathLike[str], overrides: Iterable[Any] = ())
             another file.
     """
     config, weights = find_trained_model(model)
-    if "_BASE_" in (yaml.safe_load(Path(config).read_text(encoding="utf-8")) or {}):
+    if BASE_KEY in read_plain_yaml(config):
         raise WeightsError(f"{config}: builds on another file (_BASE_), expected a trained model's whole config")
     return read_config(config, ["MODEL.WEIGHTS", weights, *overrides])
 
