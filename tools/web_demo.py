@@ -23,6 +23,13 @@ def make_parser():
     parser.add_argument("--port", type=int, default=7860, help="default: %(default)s")
     parser.add_argument("--max-megabytes", type=int, default=200, help="of an upload (default: %(default)s)")
     parser.add_argument("--max-seconds", type=int, default=120, help="of a video (default: %(default)s)")
+    parser.add_argument("--max-frames", type=int, default=7200, help="of a video (default: %(default)s)")
+    parser.add_argument(
+        "--max-gigapixels",
+        type=float,
+        default=8,
+        help="of a video's frames together (default: %(default)s; two minutes of 1920x1080 have 7.5)",
+    )
     parser.add_opts()
     return parser
 
@@ -34,10 +41,12 @@ def main(arguments=None):
     examples = parser.find_videos("--examples", args.examples)
     parser.check_weights(cfg)
     parser.check_packages("the web page", ["gradio"])
+    from transavs.web.limits import Limits
     from transavs.web.serving import serve  # which takes seconds to import
 
     fall_back_to_cpu(cfg)
-    serve(cfg, examples, args.host, args.port, args.max_megabytes, args.max_seconds)
+    limits = Limits(args.max_seconds, args.max_frames, args.max_gigapixels)
+    serve(cfg, examples, args.host, args.port, args.max_megabytes, limits)
 
 
 if __name__ == "__main__":

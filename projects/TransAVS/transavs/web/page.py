@@ -16,6 +16,7 @@ import gradio as gr
 from ..engine.predictor import AVSPredictor
 from ..engine.video_outputs import VideoOutputs
 from ..video import FrameRate, VideoError, VideoReader
+from .limits import Limits
 from .recording import Recording
 from .timeline import Timeline
 from .visitors import Visitors
@@ -41,11 +42,11 @@ class Page:
     Args:
         predictor: its TEST.MASK_THRESHOLD is LEAST_THRESHOLD.
         visitors: whose files are kept.
-        max_seconds: a longer video is refused.
+        limits: what is beyond them is refused.
     """
 
-    def __init__(self, predictor: AVSPredictor, visitors: Visitors, max_seconds: float):
-        self.predictor, self.visitors, self.max_seconds = predictor, visitors, max_seconds
+    def __init__(self, predictor: AVSPredictor, visitors: Visitors, limits: Limits):
+        self.predictor, self.visitors, self.limits = predictor, visitors, limits
         self._lock, self._ended = threading.Lock(), False
 
     def uploaded(self, video: str | None, request: gr.Request) -> None:
@@ -69,6 +70,7 @@ class Page:
         with self.visitors.at_work(visitor), told_on_the_page():
             folder = self.visitors.new_part(visitor)
             reader = self._open(video, folder)
+            self.limits.check(reader, fps)
             run = Run(folder, Recording(folder / "maps", reader, fps, LEAST_THRESHOLD))
             for clip, num_clips in self._in_turn(self._record(reader, fps, run.recording)):
                 progress((clip, num_clips), desc="Listening and looking", unit="clips")
@@ -105,10 +107,7 @@ class Page:
         link = folder / "source" / os.path.basename(video)
         link.parent.mkdir()
         os.link(video, link)
-        reader = VideoReader(link)
-        if reader.duration > self.max_seconds:
-            raise VideoError(f"{link}: lasts {reader.duration:.0f} s, expected at most {self.max_seconds} s")
-        return reader
+        return VideoReader(link)
 
     def _in_turn(self, steps: Iterator[Step]) -> Iterator[Step]:
         """Yields what the iterator does; no other job goes on while it makes an item."""

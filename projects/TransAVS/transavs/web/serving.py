@@ -13,12 +13,13 @@ from detectron2.config import CfgNode
 
 from ..engine.predictor import AVSPredictor
 from .layout import MAX_AGE_SECONDS, MOST_THRESHOLD, NO_TRIMMING, SWEEP_SECONDS, THEME, build
+from .limits import Limits
 from .page import LEAST_THRESHOLD, Page
 from .timeline import SCRIPT, STYLE
 from .visitors import Visitors
 
 
-def serve(cfg: CfgNode, examples: Sequence[str], host: str, port: int, max_megabytes: int, max_seconds: float) -> None:
+def serve(cfg: CfgNode, examples: Sequence[str], host: str, port: int, max_megabytes: int, limits: Limits) -> None:
     """Loads the model and serves the page until the process is ended, by Ctrl+C or SIGTERM; then no file of it stays.
 
     Args:
@@ -27,7 +28,7 @@ def serve(cfg: CfgNode, examples: Sequence[str], host: str, port: int, max_megab
         host: address to listen at.
         port: to listen at.
         max_megabytes: of an upload.
-        max_seconds: of a video.
+        limits: of a video.
     """
     threshold = min(max(round(cfg.TEST.MASK_THRESHOLD, 2), LEAST_THRESHOLD), MOST_THRESHOLD)
     cfg = cfg.clone()
@@ -38,7 +39,7 @@ def serve(cfg: CfgNode, examples: Sequence[str], host: str, port: int, max_megab
     with tempfile.TemporaryDirectory(prefix="transavs_", ignore_cleanup_errors=True) as root:
         os.environ["GRADIO_TEMP_DIR"] = root
         visitors = Visitors(Path(root))
-        page = Page(predictor, visitors, max_seconds)
+        page = Page(predictor, visitors, limits)
         blocks = build(page, examples, threshold)
         visitors.keep_all()  # the examples
         threading.Thread(target=_sweep_now_and_then, args=[visitors], daemon=True).start()
