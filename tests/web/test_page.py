@@ -12,7 +12,9 @@ from transavs.web.page import Page
 from transavs.web.visitors import Visitors
 
 
-@pytest.mark.parametrize("limits, told", [(Limits(9, 3, 1), "has 4 frames"), (Limits(9, 9, 1e-5), "4 frames of 64x48")])
+@pytest.mark.parametrize(
+    "limits, told", [(Limits(9, 3, 1), "has 4 frames"), (Limits(9, 9, 1e-5), "has 4 frames of 64x48")]
+)
 def test_a_small_file_of_too_much_work_is_refused_before_the_model_runs(tmp_path, limits, told):
     path = tmp_path / "small.mp4"
     with VideoWriter(path, 48, 64) as writer:
