@@ -11,6 +11,7 @@ from detectron2.structures import BitMasks, Instances
 from detectron2.utils.events import EventStorage
 
 from transavs.data.audio import EXAMPLE_SHAPE, SILENCE
+from transavs.data.model_input import complete_input
 
 T, SIDE = 5, 64
 
@@ -182,6 +183,14 @@ def test_the_thresholds_rise_with_the_iteration_of_training(small_cfg):
             found.append(tuple(storage.latest()[f"[metric]delta{number}"][0] for number in (1, 2)))
     step = 0.1 / 18
     assert found == [pytest.approx((d, 0.6)) for d in (0.55, 0.55, 0.55 + step, 0.55 + 9 * step, 0.65)]
+
+
+def test_clips_with_and_without_sound_share_a_device(small_cfg):
+    model = build_model(small_cfg()).to("meta").train()
+    heard, silent = (make_clip(1, objects=1, seed=seed) for seed in range(2))
+    heard["audio_log_mel"] = heard["audio_log_mel"].to("meta")
+    del silent["audio_log_mel"]
+    assert model._audio_features([complete_input(clip, T) for clip in (heard, silent)]).device.type == "meta"
 
 
 def test_deep_supervision_is_a_choice(small_cfg):

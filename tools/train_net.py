@@ -2,14 +2,16 @@
 """Trains or evaluates TransAVS; used as Detectron2's own tools/train_net.py is.
 
 tools/train_net.py --config-file configs/avs_s4_R101.yaml --num-gpus 8
+torchrun --nproc-per-node 8 tools/train_net.py --config-file configs/avs_s4_R101.yaml
 tools/train_net.py --config-file configs/avs_s4_R101.yaml --eval-only MODEL.WEIGHTS model_best.pth
 """
 
-from detectron2.engine import default_argument_parser, launch
+from detectron2.engine import default_argument_parser
 
 from transavs.command_line import CommandParser, run
 from transavs.data import AVSDatasetError
-from transavs.engine.setup import num_processes, setup
+from transavs.engine.launch import LaunchError, launch
+from transavs.engine.setup import setup
 from transavs.engine.trainer import AVSTrainer, check_datasets
 from transavs.weights.checkpointer import AVSCheckpointer
 from transavs.weights.published import WeightsError
@@ -20,7 +22,8 @@ def make_parser():
     parser.add_config_file()
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR")
     parser.add_argument("--eval-only", action="store_true", help="score MODEL.WEIGHTS on DATASETS.TEST, train nothing")
-    parser.add_argument("--num-gpus", type=int, default=1, help="of each machine (default: %(default)s)")
+    parser.add_argument("--num-gpus", type=int, help="of each machine (default: one, or the CPU where there is none)")
+    parser.add_argument("--num-processes", type=int, help="of each machine, on its CPU, in place of GPUs")
     parser.add_argument("--num-machines", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--machine-rank", type=int, default=0, help="of this machine, from 0 (default: %(default)s)")
     parser.add_argument(
@@ -52,10 +55,9 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     cfg = parser.read_config(args.config_file, args.opts)
     try:
-        processes = num_processes(args.num_gpus)
-    except ValueError as error:
+        launch(work, cfg, args)
+    except LaunchError as error:
         parser.error(str(error))
-    launch(work, processes, args.num_machines, args.machine_rank, args.dist_url, args=(cfg, args))
 
 
 if __name__ == "__main__":

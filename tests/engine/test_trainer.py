@@ -54,8 +54,9 @@ def test_full_model_clipping_bounds_the_norm_over_all_parameters(small_cfg):
     assert parameters[0].grad[0].item() == pytest.approx(0.3, rel=1e-4)  # the directions stay
 
 
-def test_clipping_meets_the_gradients_as_they_are_when_they_were_scaled_for_half_precision(small_cfg):
-    cfg = small_cfg("SOLVER.CLIP_GRADIENTS.CLIP_VALUE", 0.5)
+@pytest.mark.parametrize("kind", ["full_model", "norm", "value"])
+def test_clipping_meets_the_gradients_as_they_are_when_they_were_scaled_for_half_precision(small_cfg, kind):
+    cfg = small_cfg("SOLVER.CLIP_GRADIENTS.CLIP_VALUE", 0.5, "SOLVER.CLIP_GRADIENTS.CLIP_TYPE", kind)
     parameter = torch.nn.Parameter(torch.zeros(2))
     optimizer = optimizer_class(cfg)([parameter], lr=1e-3, fused=True)
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
@@ -78,13 +79,13 @@ def test_the_learning_rate_falls_as_a_polynomial(small_cfg):
 def test_an_unregistered_dataset_names_the_key(small_cfg, key):
     check = small_cfg(f"DATASETS.{key}", ("nobody_s4_train",))
     with pytest.raises(
-        KeyError, match=f"DATASETS.{key}: nobody_s4_train not registered; expected some of: .*toy_s4_test"
+        AVSDatasetError, match=f"DATASETS.{key}: nobody_s4_train not registered; expected some of: .*toy_s4_test"
     ):
         check_datasets(check, keys=(key,))
 
 
 def test_no_training_data_at_all_names_the_key(small_cfg):
-    with pytest.raises(KeyError, match="DATASETS.TRAIN: no dataset"):
+    with pytest.raises(AVSDatasetError, match="DATASETS.TRAIN: no dataset"):
         check_datasets(small_cfg("DATASETS.TRAIN", ()))
 
 
@@ -137,7 +138,7 @@ def test_testing_takes_evaluators_as_detectron2s_trainer_does(small_cfg, monkeyp
 
 
 def test_testing_on_an_unregistered_dataset_names_the_key(small_cfg):
-    with pytest.raises(KeyError, match="DATASETS.TEST: nobody not registered"):
+    with pytest.raises(AVSDatasetError, match="DATASETS.TEST: nobody not registered"):
         AVSTrainer.test(small_cfg("DATASETS.TEST", ("nobody",)), torch.nn.Identity())
 
 

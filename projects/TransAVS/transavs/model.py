@@ -214,13 +214,14 @@ class TransAVS(nn.Module):
         """Which clip each frame belongs to, and which second of it the frame shows: int64 [F] each."""
         counts = torch.tensor([len(clip["images"]) for clip in clips])
         clip_of_frame = torch.arange(len(clips)).repeat_interleave(counts)
-        return clip_of_frame.to(self.device), torch.cat([clip["frame_indices"] for clip in clips]).to(self.device)
+        seconds = torch.cat([clip["frame_indices"].to(self.device) for clip in clips])
+        return clip_of_frame.to(self.device), seconds
 
     def _audio_features(self, clips: list[ModelInput]) -> Tensor:
         """F_a, [B, T, C]: of an embedding as it is, of log-mel through the audio backbone, all clips at once."""
         spectrograms = [clip["audio_log_mel"] for clip in clips if "audio_embedding" not in clip]
         if spectrograms:
-            computed = self.audio_backbone(torch.cat(spectrograms).to(self.device))
+            computed = self.audio_backbone(torch.cat([log_mel.to(self.device) for log_mel in spectrograms]))
             computed = iter(computed.unflatten(0, (len(spectrograms), self.num_frames)))
         return torch.stack(
             [clip["audio_embedding"].to(self.device) if "audio_embedding" in clip else next(computed) for clip in clips]

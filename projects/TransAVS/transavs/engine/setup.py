@@ -4,7 +4,6 @@ import logging
 import os
 from argparse import Namespace
 
-import torch
 from detectron2.config import CfgNode
 from detectron2.engine import default_setup
 from detectron2.utils import comm
@@ -15,7 +14,7 @@ from .devices import fall_back_to_cpu
 
 
 def setup(cfg: CfgNode, args: Namespace) -> CfgNode:
-    """Fits the config to this machine; sets seeds and loggers.
+    """Fits the config to this machine; sets seeds and loggers. Of several processes the main one alone writes a log.
 
     Args:
         cfg: as it was read; it is not changed.
@@ -28,12 +27,14 @@ def setup(cfg: CfgNode, args: Namespace) -> CfgNode:
     cfg = cfg.clone()
     without_gpu = fall_back_to_cpu(cfg)
     cfg.freeze()
-    default_setup(cfg, _with_config_path(args))
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="transavs")
+    logged = cfg.clone()
+    if not comm.is_main_process():
+        logged.defrost()
+        logged.OUTPUT_DIR = None
+    default_setup(logged, _with_config_path(args))
+    setup_logger(logged.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="transavs")
     if without_gpu:
-        logging.getLogger("transavs.train_net").warning(
-            "No GPU was found: running on the CPU, in one process and in float32."
-        )
+        logging.getLogger("transavs.train_net").warning("No GPU was found: running on the CPU, in float32.")
     return cfg
 
 
@@ -43,15 +44,3 @@ def _with_config_path(args: Namespace) -> Namespace:
     if not path or os.path.isfile(path):
         return args
     return Namespace(**vars(args) | {"config_file": find_trained_model(path)[0]})
-
-
-def num_processes(num_gpus: int) -> int:
-    """A process a GPU, checked against the GPUs there are; without any it is one, on the CPU.
-
-    Raises:
-        ValueError: there are fewer GPUs, but some.
-    """
-    available = torch.cuda.device_count()
-    if available and num_gpus > available:
-        raise ValueError(f"--num-gpus {num_gpus}: this machine has {available}")
-    return num_gpus if available else 1

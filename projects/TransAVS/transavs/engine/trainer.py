@@ -15,13 +15,13 @@ from detectron2.data import (
     build_detection_train_loader,
     get_detection_dataset_dicts,
 )
-from detectron2.engine import DefaultTrainer, hooks
+from detectron2.engine import DefaultTrainer, SimpleTrainer, TrainerBase, hooks
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.solver import LRMultiplier, WarmupParamScheduler, get_default_optimizer_params
-from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 from fvcore.common.param_scheduler import PolynomialDecayParamScheduler
 from torch import nn
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
 from ..data.audio_modes import replace_audio
@@ -31,9 +31,10 @@ from ..data.reading import annotated_seconds
 from ..evaluation import AVSEvaluator
 from ..weights.checkpointer import AVSCheckpointer
 from ..weights.initializing import initialize_parts
+from .amp import PRECISIONS, AMPTrainer
+from .processes import AverageBatchStatistics, agree, share_training, take_weights_of_main
 
 BEST_CHECKPOINT = "model_best"
-AMP_PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 class AVSTrainer(DefaultTrainer):
@@ -44,14 +45,26 @@ class AVSTrainer(DefaultTrainer):
     """
 
     def __init__(self, cfg: CfgNode) -> None:
-        if cfg.SOLVER.AMP.PRECISION not in AMP_PRECISIONS:
-            expected = ", ".join(AMP_PRECISIONS)
-            raise ValueError(f"SOLVER.AMP.PRECISION is {cfg.SOLVER.AMP.PRECISION!r}, expected one of: {expected}")
-        super().__init__(cfg)
-        # In place of Detectron2's, which may run what a file carries; the hooks, which only write, keep that one.
-        self.checkpointer = AVSCheckpointer(self.model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
-        if cfg.SOLVER.AMP.ENABLED:
-            self._trainer.precision = AMP_PRECISIONS[cfg.SOLVER.AMP.PRECISION]
+        amp = cfg.SOLVER.AMP
+        if amp.PRECISION not in PRECISIONS:
+            raise ValueError(f"SOLVER.AMP.PRECISION is {amp.PRECISION!r}, expected one of: {', '.join(PRECISIONS)}")
+        # In place of DefaultTrainer's own, which gives DDP device ids, makes GradScaler for GPUs alone, and reads
+        # checkpoints in a way that may run what a file carries.
+        TrainerBase.__init__(self)
+        cfg = self.auto_scale_workers(cfg, comm.get_world_size())
+        model = self.build_model(cfg)
+        optimizer = self.build_optimizer(cfg, model)
+        loader = self.build_train_loader(cfg)
+        shared = share_training(model)
+        self._trainer: SimpleTrainer = (
+            AMPTrainer(shared, loader, optimizer, amp.PRECISION)
+            if amp.ENABLED
+            else SimpleTrainer(shared, loader, optimizer)
+        )
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.checkpointer = AVSCheckpointer(shared, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self.start_iter, self.max_iter, self.cfg = 0, cfg.SOLVER.MAX_ITER, cfg
+        self.register_hooks(self.build_hooks())
 
     def resume_or_load(self, resume: bool = True) -> None:
         """DefaultTrainer's; backbones that no checkpoint fills start from their own published weights.
@@ -109,7 +122,8 @@ class AVSTrainer(DefaultTrainer):
             overrides=dict.fromkeys(without_decay, no_decay),
         )
         # fused: one pass over the parameters, on a CPU several times faster than the default
-        return optimizer_class(cfg)(parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True)
+        build: Any = optimizer_class(cfg)
+        return build(parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True)
 
     @classmethod
     def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
@@ -132,7 +146,7 @@ class AVSTrainer(DefaultTrainer):
         """DefaultTrainer's: {"avs": {"mJ": ...}}, by the dataset's name where DATASETS.TEST has several.
 
         Raises:
-            KeyError: DATASETS.TEST names no dataset, or one that is not registered.
+            AVSDatasetError: DATASETS.TEST names no dataset, or one that is not registered.
         """
         _known(cfg.DATASETS.TEST, "DATASETS.TEST")
         return super().test(cfg, model, evaluators)
@@ -141,6 +155,7 @@ class AVSTrainer(DefaultTrainer):
         """DefaultTrainer's, with DATASETS.VAL in place of DATASETS.TEST, and the best checkpoint kept."""
         default = super().build_hooks()
         kept = [hook for hook in default if not isinstance(hook, hooks.EvalHook)]
+        kept.insert(0, AverageBatchStatistics(self.model))
         validation = self.cfg.DATASETS.VAL
         if not validation or self.cfg.TEST.EVAL_PERIOD <= 0:
             return kept
@@ -162,41 +177,64 @@ class AVSTrainer(DefaultTrainer):
     def test_best(self) -> dict[str, Any]:
         """Scores DATASETS.TEST with the checkpoint that was best on DATASETS.VAL, or with the last one without it."""
         best = Path(self.cfg.OUTPUT_DIR) / f"{BEST_CHECKPOINT}.pth"
-        if self.cfg.DATASETS.VAL and best.exists():
-            self.checkpointer.load(str(best), checkpointables=[])
+        # The main process alone reads what it alone wrote, which other machines may not even see.
+        if agree(bool(self.cfg.DATASETS.VAL) and best.exists()):
+            if comm.is_main_process():
+                self.checkpointer.load(str(best), checkpointables=[])
+            take_weights_of_main(self.model)
         logging.getLogger(__name__).info("Scoring DATASETS.TEST: %s", ", ".join(self.cfg.DATASETS.TEST))
         return self.test(self.cfg, self.model)
 
 
-def optimizer_class(cfg: CfgNode) -> Callable[..., torch.optim.Optimizer]:
+def optimizer_class(cfg: CfgNode) -> type[torch.optim.Optimizer]:
     """AdamW, with the gradients clipped as SOLVER.CLIP_GRADIENTS says.
 
-    CLIP_TYPE "full_model" clips the norm over all parameters, as Mask2Former does; Detectron2's own types, which clip
-    each parameter by itself, work as well.
-    """
-    clip = cfg.SOLVER.CLIP_GRADIENTS
-    if not clip.ENABLED or clip.CLIP_TYPE != "full_model":
-        return maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
+    CLIP_TYPE "full_model" clips the norm over all parameters, as Mask2Former does; "norm" and "value", Detectron2's
+    own, clip each parameter by itself.
 
-    class FullModelClippedAdamW(torch.optim.AdamW):
+    Raises:
+        ValueError: CLIP_TYPE is another.
+    """
+    settings = cfg.SOLVER.CLIP_GRADIENTS
+    if not settings.ENABLED:
+        return torch.optim.AdamW
+    if settings.CLIP_TYPE not in CLIPPING:
+        expected = ", ".join(CLIPPING)
+        raise ValueError(f"SOLVER.CLIP_GRADIENTS.CLIP_TYPE is {settings.CLIP_TYPE!r}, expected one of: {expected}")
+    clip = CLIPPING[settings.CLIP_TYPE]
+
+    class ClippedAdamW(torch.optim.AdamW):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            self._step_supports_amp_scaling = False  # a GradScaler is to unscale before `step`, which clips
+            # A GradScaler is to unscale the gradients before `step`, which clips them; fused, it would do so after.
+            self._step_supports_amp_scaling = False
 
         def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
             parameters = [parameter for group in self.param_groups for parameter in group["params"]]
-            torch.nn.utils.clip_grad_norm_(parameters, clip.CLIP_VALUE, clip.NORM_TYPE)
+            clip(parameters, settings.CLIP_VALUE, settings.NORM_TYPE)
             return super().step(closure)
 
-    return FullModelClippedAdamW
+    return ClippedAdamW
+
+
+def _clip_each_norm(parameters: Sequence[nn.Parameter], value: float, norm_type: float) -> None:
+    for parameter in parameters:
+        clip_grad_norm_(parameter, value, norm_type)
+
+
+CLIPPING: dict[str, Callable[[Sequence[nn.Parameter], float, float], Any]] = {
+    "full_model": clip_grad_norm_,
+    "norm": _clip_each_norm,
+    "value": lambda parameters, value, _: clip_grad_value_(parameters, value),
+}
 
 
 def check_datasets(cfg: CfgNode, keys: Sequence[str] = ("TRAIN", "VAL", "TEST")) -> None:
     """Reads every dataset that the config names, so that what is wrong with one shows before training starts.
 
     Raises:
-        KeyError: a name is not registered; it gives the config's key and the names there are.
-        AVSDatasetError: a dataset is missing or broken; it names the files.
+        AVSDatasetError: a name is not registered, with the config's key and the names there are; or a dataset is
+            missing or broken, with the files.
     """
     for key in keys:
         if key == "VAL" and not cfg.DATASETS.VAL:
@@ -223,7 +261,7 @@ def _known(names: Sequence[str], key: str) -> list[str]:
             name for name in DatasetCatalog.list() if MetadataCatalog.get(name).get("evaluator_type") == "avs"
         ]
         found = ", ".join(unknown) + " not registered" if unknown else "no dataset"
-        raise KeyError(f"{key}: {found}; expected some of: {', '.join(sorted(registered))}")
+        raise AVSDatasetError(f"{key}: {found}; expected some of: {', '.join(sorted(registered))}")
     unscored = [name for name in names if MetadataCatalog.get(name).get("training_only")]
     if unscored and key != "DATASETS.TRAIN":
         reason = "composed anew each time that it is read, for DATASETS.TRAIN only"

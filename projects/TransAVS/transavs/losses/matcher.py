@@ -10,6 +10,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
+HIGHEST_COST = 1e9  # in place of one that is infinite or NaN, which no assignment can be made of
+
 
 class Pairs(NamedTuple):
     """The matched queries and objects of F frames by L predictions each.
@@ -74,15 +76,9 @@ class HungarianMatcher:
 
         Returns:
             Pairs
-
-        Raises:
-            FloatingPointError: a cost is infinite or NaN.
         """
-        if not np.isfinite(costs).all():
-            raise FloatingPointError(
-                "the model's classes or masks are infinite or NaN, so no query can be matched to an object: "
-                "expected finite ones (a lower learning rate, or bfloat16 for float16, may help)"
-            )
+        # An infinite prediction costs the most, and the losses tell of it: float16 may overflow in a step.
+        costs = np.nan_to_num(costs, nan=HIGHEST_COST, posinf=HIGHEST_COST, neginf=HIGHEST_COST)
         matched = [
             [linear_sum_assignment(cost[:, :count]) for cost, count in zip(of_layer, counts)] for of_layer in costs
         ]
