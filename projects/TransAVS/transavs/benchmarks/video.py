@@ -1,16 +1,17 @@
 """What tools/demo.py takes for a video, and for which of its parts: `tools/benchmark.py --video`.
 
-The parts are told apart by who waits: frames and sound are decoded while the model asks for them, and that time counts
-as decoding alone. The decoder and the encoder work on in threads of their own meanwhile; their time is not counted
-twice.
+Decoding, model, and drawing with encoding work in a thread each, and each part's time is its own thread's; the sound is
+decoded in the model's. The decoder and the encoder have more threads inside, whose time is not counted.
 """
 
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -28,7 +29,8 @@ from .measuring import device_name, extra_memory
 HEIGHT, WIDTH, FPS, SOUND_RATE = 360, 640, 30, 44100
 PAN_PIXELS = 3  # from one frame to the next
 MASKS_A_SECOND: tuple[FrameRate, ...] = (1, SOURCE_RATE)
-PARTS = ("decoding", "model", "drawing", "encoding", "rest")
+PARTS = ("decoding", "model", "drawing", "encoding")
+TOTAL = "total"  # from the start to the end
 Item = TypeVar("Item")
 Seconds = dict[str, float]  # by the part's name
 HEADERS = [
@@ -43,18 +45,18 @@ HEADERS = [
 
 
 class Stopwatch:
-    """Seconds of the parts of a work: each moment counts for the innermost part that has begun.
+    """Seconds of the parts of a work: each moment of a thread counts for the innermost part that it has begun.
 
     Args:
         clock: gives seconds.
 
     Attributes:
-        seconds: by the part's name; "rest" is what lies outside all.
+        seconds: by the part's name, of all threads.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter):
         self.seconds: Seconds = defaultdict(float)
-        self._clock, self._running, self._since = clock, ["rest"], clock()
+        self._clock, self._of_thread = clock, threading.local()
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -77,15 +79,17 @@ class Stopwatch:
                     return
             yield item
 
-    def stop(self) -> Seconds:
-        """The seconds until now."""
-        self._charge()
-        return self.seconds
+    @property
+    def _running(self) -> list[str]:
+        """The parts that this thread has begun, the innermost last."""
+        names: list[str] = self._of_thread.__dict__.setdefault("running", [])
+        return names
 
     def _charge(self) -> None:
         now = self._clock()
-        self.seconds[self._running[-1]] += now - self._since
-        self._since = now
+        if self._running:
+            self.seconds[self._running[-1]] += now - self._of_thread.since
+        self._of_thread.since = now
 
 
 class TimedReader(VideoReader):
@@ -124,6 +128,17 @@ class TimedWriter:
             self.writer.__exit__(*error)
 
 
+class TimedPredictor(AVSPredictor):
+    """A predictor whose model is a part of the stopwatch, the decoding of the sound left out."""
+
+    def __init__(self, predictor: AVSPredictor, stopwatch: Stopwatch):
+        self.__dict__.update(predictor.__dict__)
+        self.stopwatch = stopwatch
+
+    def _segment(self, *arguments: Any) -> Iterator[Any]:
+        return self.stopwatch.each("model", super()._segment(*arguments))
+
+
 def make_video(path: Path, seconds: int) -> None:
     """A picture of soft spots and finer ones, 360p, that moves sideways, and a tone a side in stereo."""
     rng = np.random.default_rng(0)
@@ -147,16 +162,17 @@ def make_video(path: Path, seconds: int) -> None:
 
 
 def segment(predictor: AVSPredictor, video: Path, masks_a_second: FrameRate, folder: Path) -> Seconds:
-    """Does what tools/demo.py does for one video. Returns: seconds of each of PARTS."""
-    stopwatch = Stopwatch()
+    """Does what tools/demo.py does for one video. Returns: seconds of each of PARTS, and TOTAL."""
+    stopwatch, start = Stopwatch(), time.perf_counter()
+    timed = TimedPredictor(predictor, stopwatch)
     reader = TimedReader(video, stopwatch)
     threshold = predictor.cfg.TEST.MASK_THRESHOLD
     with VideoOutputs(folder, video.stem, reader, threshold, str(video), masks_a_second) as outputs:
         outputs.writer = TimedWriter(outputs.writer, stopwatch)  # type: ignore[assignment]
-        for result in stopwatch.each("model", predictor.stream(reader, masks_a_second)):
+        for result in timed.stream(reader, masks_a_second):
             with stopwatch.part("drawing"):
                 outputs.add(result)
-    return stopwatch.stop()
+    return {**stopwatch.seconds, TOTAL: time.perf_counter() - start}
 
 
 def measure_video(cfg: CfgNode, name: str, seconds: int, runs: int) -> list[list[Any]]:
@@ -188,8 +204,8 @@ def measure_video(cfg: CfgNode, name: str, seconds: int, runs: int) -> list[list
 
 def make_row(name: str, rate: FrameRate, seconds: int, times: Sequence[Seconds], peak: float) -> list[Any]:
     """A row of the table, of the run of median length; `times` are the runs' seconds of each part."""
-    parts = sorted(times, key=_total)[(len(times) - 1) // 2]
-    total = _total(parts)
+    parts = sorted(times, key=itemgetter(TOTAL))[(len(times) - 1) // 2]
+    total = parts[TOTAL]
     shares = [f"{100 * parts.get(part, 0) / total:.1f}" for part in PARTS]
     return [
         name,
@@ -200,10 +216,6 @@ def make_row(name: str, rate: FrameRate, seconds: int, times: Sequence[Seconds],
         *shares,
         f"{peak:.0f}",
     ]
-
-
-def _total(parts: Seconds) -> float:
-    return sum(parts.values())
 
 
 def describe(seconds: int, runs: int, trained: bool) -> str:

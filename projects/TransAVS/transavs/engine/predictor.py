@@ -4,6 +4,7 @@ import itertools
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -22,6 +23,7 @@ from ..data.audio import log_mel_examples, silent_examples
 from ..video import FrameRate, VideoReader, exact_rate
 from ..weights.checkpointer import AVSCheckpointer
 from ..weights.pretrained import trained_config
+from .ahead import ahead
 from .devices import fall_back_to_cpu
 from .tracking import ObjectTracker
 from .windows import SlidingSound, Windows
@@ -137,6 +139,8 @@ class AVSPredictor:
     def stream(self, video: str | os.PathLike[str] | VideoReader, fps: FrameRate = 1) -> Iterator[FrameResult]:
         """One frame's result after the other; memory does not grow with the video's length.
 
+        Decoding and model work ahead in threads of their own, by as many frames as a clip has, while results are used.
+
         Args:
             video (str, PathLike or VideoReader)
             fps (float or "source"): frames a second to segment; "source" is all of them.
@@ -152,7 +156,13 @@ class AVSPredictor:
         if not reader.has_audio:
             logger.warning("%s: has no sound: it is taken as silence.", reader.path)
         sound = SlidingSound(reader.audio_blocks(), reader.audio_rate)
-        return self._segment(reader.sample(fps), sound, windows)
+        depth = _frames_at_once(reader.height, reader.width, windows.length)
+
+        def results() -> Iterator[FrameResult]:
+            with closing(ahead(reader.sample(fps), depth)) as frames:
+                yield from self._segment(frames, sound, windows)
+
+        return ahead(results(), depth)
 
     def _segment_arrays(
         self, video: Sequence[np.ndarray], waveform: np.ndarray | None, sample_rate: int | None, fps: Fraction
@@ -257,5 +267,9 @@ def _chunks(timed_frames: Iterable[Frame], length: int) -> Iterator[list[Frame]]
     remaining = iter(timed_frames)
     for first in remaining:
         height, width = first[1].shape[:2]
-        at_once = min(length, max(1, PIXELS_AT_ONCE // (height * width)))
+        at_once = _frames_at_once(height, width, length)
         yield [first, *itertools.islice(remaining, at_once - 1)]
+
+
+def _frames_at_once(height: int, width: int, length: int) -> int:
+    return min(length, max(1, PIXELS_AT_ONCE // (height * width)))
