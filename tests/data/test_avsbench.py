@@ -8,6 +8,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
+from transavs.data import header_cache
 from transavs.data.avsbench import AVSDatasetError, ClipPaths, load_avsbench, register_avs_dataset
 
 WIDTH, HEIGHT = 12, 8
@@ -244,3 +245,15 @@ def test_many_problems_are_counted_and_the_first_shown(tmp_path):
         csv.writer(file).writerows([("id", "split")] + [(f"m{i}", "dev") for i in range(25)])
     message = _error(tmp_path, "ms3", "test")
     assert "25 problem(s)" in message and "row 11:" in message and "row 12:" not in message and "and 15 more" in message
+
+
+def test_a_registered_dataset_is_listed_again_without_opening_a_picture(s4, monkeypatch):
+    register_avs_dataset("listed_s4_test", s4, "s4", "test")
+    try:
+        first = DatasetCatalog.get("listed_s4_test")
+        header_cache._cache_at.cache_clear()  # as in another process
+        monkeypatch.setattr(header_cache, "image_size", None)
+        assert DatasetCatalog.get("listed_s4_test") == first == load_avsbench(s4, "s4", "test")
+    finally:
+        DatasetCatalog.remove("listed_s4_test")
+        MetadataCatalog.remove("listed_s4_test")

@@ -9,6 +9,7 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from .errors import AVSDatasetError
+from .header_cache import header_cache
 from .images import image_size
 from .layout import LAYOUTS, NUM_FRAMES, SPLITS, ClipPaths, FilePath, Layout
 
@@ -17,6 +18,7 @@ MAX_NAME_BYTES = 200  # of a clip's id, to which its files' names add a little; 
 OBJECTS_COLUMN = "objects"  # of a csv, at will: all that a clip shows, sounding or not, with OBJECTS_SEPARATOR between
 OBJECTS_SEPARATOR = ";"
 DATASET_FOLDERS = {"avsbench": "AVSBench", "stamps": "stamps", "toy": "toy"}  # registered prefix -> folder
+ReadSize = Callable[[str, str], tuple[int, int]]  # of a picture's path, and what an error calls it
 HOW_TO_GET = (
     "datasets/README.md says how to get AVSBench and how the folders must look; "
     "datasets/prepare_toy.py and datasets/prepare_stamps.py make data of the same layout"
@@ -111,13 +113,14 @@ def _is_file_name(text: str) -> bool:
     return short and text.isprintable() and text not in (".", "..") and not set(text) & set("/\\")
 
 
-def load_avsbench(root: FilePath, subset: str, split: str) -> list[dict[str, Any]]:
+def load_avsbench(root: FilePath, subset: str, split: str, read_size: ReadSize = image_size) -> list[dict[str, Any]]:
     """List the clips of one split, checking that every file is there and that masks fit their frames.
 
     Args:
         root: the folder that holds `Single-source/` and `Multi-sources/`.
         subset: "s4" or "ms3".
         split: "train", "val" or "test".
+        read_size: gives a picture's (width, height), as `image_size` does.
 
     Returns:
         list[dict]: a dict a clip with `video_id`, `category` (S4), `file_names` (5 paths), `sem_seg_file_names`
@@ -134,21 +137,23 @@ def load_avsbench(root: FilePath, subset: str, split: str) -> list[dict[str, Any
     dataset_dicts: list[dict[str, Any]] = []
     problems: list[str] = []
     for row in rows:
-        dataset_dict, found = _describe_clip(root, subset, split, row)
+        dataset_dict, found = _describe_clip(root, subset, split, row, read_size)
         dataset_dicts.append(dataset_dict)
         problems += [f"clip {row['name']}: {problem}" for problem in found]
     _raise_problems(problems, f"{csv_path}, split {split!r}")
     return dataset_dicts
 
 
-def _describe_clip(root: FilePath, subset: str, split: str, row: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
+def _describe_clip(
+    root: FilePath, subset: str, split: str, row: dict[str, str], read_size: ReadSize
+) -> tuple[dict[str, Any], list[str]]:
     """Returns: (the dataset dict, a list of what is wrong with the clip's files)."""
     paths = ClipPaths(root, subset, split, row["name"], row.get("category"))
     annotated = LAYOUTS[subset].annotated_frames(split)
     frames = [paths.frame(k) for k in range(1, NUM_FRAMES + 1)]
     masks = [paths.mask(k) if k in annotated else None for k in range(1, NUM_FRAMES + 1)]
     audio = next((path for path in (paths.wav, paths.log_mel) if _has_content(path)), None)
-    size, problems = _check_sizes(frames, masks)
+    size, problems = _check_sizes(frames, masks, read_size)
     if audio is None:
         problems.append(f"no audio: expected {paths.wav} or {paths.log_mel}")
     dataset_dict = {
@@ -173,34 +178,37 @@ def _describe_clip(root: FilePath, subset: str, split: str, row: dict[str, str])
     return dataset_dict, problems
 
 
-def _check_sizes(frames: Sequence[str], masks: Sequence[str | None]) -> tuple[tuple[int, int], list[str]]:
+def _check_sizes(
+    frames: Sequence[str], masks: Sequence[str | None], read_size: ReadSize
+) -> tuple[tuple[int, int], list[str]]:
     """Returns: (the first frame's (width, height), a list of problems). Reads headers only."""
     problems: list[str] = []
     clip_size: tuple[int, int] | None = None
     for index, (frame, mask) in enumerate(zip(frames, masks)):
         # Unannotated frames are not opened: S4's training split has four times as many of them as of the others.
-        frame_size = _image_size(frame, problems, "frame", index, open_file=mask is not None)
+        frame_size = _image_size(frame, problems, "frame", index, read_size if mask is not None else None)
         clip_size = clip_size or frame_size
         if frame_size and clip_size and frame_size != clip_size:
             problems.append(f"frame {frame} is {_show(frame_size)}, expected {_show(clip_size)} as the first frame")
         if mask is None:
             continue
-        mask_size = _image_size(mask, problems, "mask", index)
+        mask_size = _image_size(mask, problems, "mask", index, read_size)
         if mask_size and frame_size and mask_size != frame_size:
             problems.append(f"mask {mask} is {_show(mask_size)}, expected {_show(frame_size)} as its frame")
     return clip_size or (0, 0), problems
 
 
 def _image_size(
-    path: str, problems: list[str], what: str, index: int, open_file: bool = True
+    path: str, problems: list[str], what: str, index: int, read_size: ReadSize | None
 ) -> tuple[int, int] | None:
+    """Without `read_size` it is only seen whether the file is there."""
     if not _has_content(path):
         problems.append(f"{what} {index + 1} of {NUM_FRAMES} is missing or empty: expected {path}")
         return None
-    if not open_file:
+    if read_size is None:
         return None
     try:
-        return image_size(path, what)
+        return read_size(path, what)
     except AVSDatasetError as error:
         problems.append(str(error))
         return None
@@ -229,7 +237,14 @@ def register_avs_dataset(name: str, root: FilePath, subset: str, split: str) -> 
     _require(subset, LAYOUTS, "subset")
     _require(split, SPLITS, "split")
     root = os.fspath(root)
-    register_clips(name, lambda: load_avsbench(root, subset, split), subset=subset, split=split, root=root)
+
+    def load() -> list[dict[str, Any]]:
+        cache = header_cache(root)
+        clips = load_avsbench(root, subset, split, cache.size)
+        cache.save()
+        return clips
+
+    register_clips(name, load, subset=subset, split=split, root=root)
 
 
 def register_clips(name: str, load: Callable[[], list[dict[str, Any]]], **metadata: object) -> None:
