@@ -18,11 +18,12 @@ def write(tmp_path):
     return make
 
 
-def assert_refused(path, reason, named=None):
+def assert_refused(path, reason, base=None):
     with pytest.raises(ConfigError, match=reason) as raised:
         read_config(path)
     told = str(raised.value)
-    assert told.startswith(f"{named or path}: the config cannot be read: ") and "\n" not in told
+    named = f"{base}: " if base not in (None, path) else ""
+    assert told.startswith(f"{path}: the config cannot be read: {named}") and "\n" not in told
 
 
 def test_a_config_builds_on_others(write):

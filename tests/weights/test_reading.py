@@ -182,6 +182,20 @@ def test_missing_empty_and_broken_files_are_named(tmp_path, end):
         read_state_dict(tmp_path / f"missing.{end}")
 
 
+@pytest.mark.parametrize("name", ["a.pkl", "a.pth"])
+def test_numbers_do_not_pass_for_addresses_of_objects(tmp_path, name, capfd):
+    """A pickled dtype brings flags; 63 says that there are objects, whose references numpy then counts."""
+    path = tmp_path / name
+    if name == "a.pth":
+        save(path, ARRAYS, _use_new_zipfile_serialization=False)
+    else:
+        dump(path, ARRAYS, 2)
+    assert path.read_bytes().count(b"K\0tq") == 2  # of the floats and of the integers
+    path.write_bytes(path.read_bytes().replace(b"K\0tq", b"K\x3ftq"))
+    assert_read(path)
+    assert capfd.readouterr().err == ""  # where numpy tells what it finds wrong when such an array goes
+
+
 def test_an_archive_that_unpacks_to_more_than_it_holds_is_refused(tmp_path):
     whole = zipfile.ZipFile(save(tmp_path / "whole.pth", {"a": torch.zeros(1 << 20)}))
     with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb:

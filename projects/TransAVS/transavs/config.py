@@ -67,28 +67,7 @@ def read_config(path: str | os.PathLike[str], overrides: Iterable[Any] = ()) -> 
 def read_plain_yaml(path: str) -> dict[str, Any]:
     """A YAML file of keys and plain values. Raises: ConfigError: it is none, or larger than a config can be."""
     with _named(path):
-        if not os.path.isfile(path):
-            raise ValueError("no such file")
-        if os.path.getsize(path) > MAX_FILE_BYTES:
-            raise ValueError(f"it has {os.path.getsize(path)} bytes, expected at most {MAX_FILE_BYTES}")
-        with open(path, encoding="utf-8") as file:
-            content = yaml.safe_load(file)
-        if not isinstance(content, dict):
-            raise ValueError(f"it holds a {type(content).__name__}, expected keys and values")
-        values: list[Any] = [content]
-        num_values = 0
-        while values and num_values + len(values) <= MAX_VALUES:
-            value = values.pop()
-            num_values += 1
-            if isinstance(value, list):
-                values += value
-            elif isinstance(value, dict):
-                if not all(isinstance(key, str) for key in value):
-                    raise ValueError(f"its keys {', '.join(map(repr, value))} are not all names")
-                values += value.values()
-        if values:
-            raise ValueError(f"it has more than {MAX_VALUES} values, with what its aliases stand for")
-        return content
+        return _load(path)
 
 
 def _check_files(path: str) -> None:
@@ -96,11 +75,11 @@ def _check_files(path: str) -> None:
     waiting: list[tuple[str, tuple[str, ...]]] = [(path, ())]  # a file, and those that build on it
     for _ in range(MAX_FILES):
         file, above = waiting.pop()
-        real = os.path.realpath(file)
-        bases = read_plain_yaml(file).get(BASE_KEY) or []
-        with _named(file):
+        with _named(path, file if above else ""):
+            real = os.path.realpath(file)
             if real in above:
                 raise ValueError(f"it builds on itself ({BASE_KEY})")
+            bases = _load(file).get(BASE_KEY) or []
             for base in [bases] if isinstance(bases, str) else bases:
                 waiting.append((os.path.join(os.path.dirname(file), os.path.expanduser(base)), (*above, real)))
         if not waiting:
@@ -108,15 +87,42 @@ def _check_files(path: str) -> None:
     raise ConfigError(f"{path}: the config cannot be read: it builds on {MAX_FILES} files and more ({BASE_KEY})")
 
 
+def _load(path: str) -> dict[str, Any]:
+    """Raises: one of FAILURES, or YAML's own, which do not name the file."""
+    if not os.path.isfile(path):
+        raise ValueError("no such file")
+    if os.path.getsize(path) > MAX_FILE_BYTES:
+        raise ValueError(f"it has {os.path.getsize(path)} bytes, expected at most {MAX_FILE_BYTES}")
+    with open(path, encoding="utf-8") as file:
+        content = yaml.safe_load(file)
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}, expected keys and values")
+    values: list[Any] = [content]
+    num_values = 0
+    while values and num_values + len(values) <= MAX_VALUES:
+        value = values.pop()
+        num_values += 1
+        if isinstance(value, list):
+            values += value
+        elif isinstance(value, dict):
+            if not all(isinstance(key, str) for key in value):
+                raise ValueError(f"its keys {', '.join(map(repr, value))} are not all names")
+            values += value.values()
+    if values:
+        raise ValueError(f"it has more than {MAX_VALUES} values, with what its aliases stand for")
+    return content
+
+
 @contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Whatever is raised becomes a ConfigError that names the file."""
+def _named(path: str, base: str = "") -> Iterator[None]:
+    """Whatever is raised becomes a ConfigError that names the file, and the one that it builds on."""
     try:
         yield
     except (*FAILURES, yaml.YAMLError) as error:
         reason = error.args[0] if isinstance(error, KeyError) and error.args else error
         told = " ".join(str(reason).split()) or type(error).__name__
-        raise ConfigError(f"{path}: the config cannot be read: {told}") from error
+        where = f"{base}: " if base else ""
+        raise ConfigError(f"{path}: the config cannot be read: {where}{told}") from error
 
 
 def _add_model(cfg: CfgNode) -> None:

@@ -12,8 +12,8 @@ from PIL import Image
 from .errors import AVSDatasetError, reason_of
 from .layout import FilePath
 
-# Pillow's other formats are left out: some of them start programs.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+# Pillow's other formats are left out: some of them start programs, or libraries that print what they find wrong.
+FORMATS = ("BMP", "JPEG", "PNG", "WEBP")
 MAX_PIXELS = 1 << 26  # of a picture; a frame of 8K has half of it
 
 T = TypeVar("T")

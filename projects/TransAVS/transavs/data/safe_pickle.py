@@ -155,10 +155,10 @@ class TensorUnpickler(pickle.Unpickler):
         ("collections", "OrderedDict"): collections.OrderedDict,  # the tensor's (empty) backward hooks
         ("_codecs", "encode"): _encode_latin1,
     }
+    EXPECTED = "a pickle that rebuilds one torch tensor and nothing else"
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         if (module, name) not in self.ALLOWED:
-            raise UnsafePickleError(
-                f"forbidden global {module}.{name}: expected a pickle that rebuilds one torch tensor and nothing else"
-            )
-        return self.ALLOWED[module, name]
+            raise UnsafePickleError(f"forbidden global {module}.{name}: expected {self.EXPECTED}")
+        function = self.ALLOWED[module, name]
+        return lambda *arguments: function(*arguments)  # another one each time: a pickle can set attributes on it

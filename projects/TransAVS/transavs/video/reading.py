@@ -168,8 +168,8 @@ class VideoReader:
         video = self._video_stream(container)
         first: av.VideoFrame | None = None
         span: tuple[Fraction, Fraction, Fraction] | None = None  # begin of the first and of the last, end, in seconds
-        self.fps = float(video.average_rate or video.guessed_rate or 25)
-        self._frame_seconds = 1 / Fraction(self.fps).limit_denominator(1001)
+        rate = Fraction(video.average_rate or video.guessed_rate or 25)
+        self.fps, self._frame_seconds = float(rate), 1 / rate
         num_frames = 0
         for packet in container.demux(video):
             if first is None:

@@ -44,7 +44,7 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
                 by_iteration[found["iteration"]] = found
     except OSError as error:
         raise MetricsError(f"{path}: {error.strerror}, expected a metrics.json") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MetricsError(str(error) if isinstance(error, MetricsError) else f"{path}: not JSON ({error})") from error
     return [by_iteration[iteration] for iteration in sorted(by_iteration)]
 

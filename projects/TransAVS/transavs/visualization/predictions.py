@@ -39,7 +39,7 @@ def load_predictions(path: str | os.PathLike[str]) -> Predictions:
     try:
         with open(path) as file:
             return {clip["video_id"]: clip["frames"] for clip in json.load(file)["clips"]}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise PredictionsError(f"predictions {path}: not a predictions.json of AVSEvaluator ({error!r})") from error
 
 

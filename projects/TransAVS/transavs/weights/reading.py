@@ -4,6 +4,7 @@ import io
 import os
 import re
 import zipfile
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -70,7 +71,7 @@ def _read(path: str) -> Any:
     if path.endswith(".pkl") and not zipfile.is_zipfile(path):
         return unpickle(path, _WeightsUnpickler, encoding="latin1")  # in which Python 2 wrote arrays
     _check_torch_file(path)
-    with torch.serialization.safe_globals(_numpy_globals()):
+    with torch.serialization.safe_globals(TORCH_GLOBALS):
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -109,28 +110,43 @@ def _unwrap(found: Any) -> dict[str, Any]:
     return found
 
 
-def _numpy_globals() -> list[Any]:
-    """What torch.load needs to rebuild arrays of numbers, which VGGish's PCA parameters are."""
-    reconstruct = np.zeros(1).__reduce__()[0]
-    dtypes = [type(np.dtype(kind)) for kind in ("bool", "int8", "uint8", "int16", "int32", "int64")]
-    dtypes += [type(np.dtype(kind)) for kind in ("float16", "float32", "float64")]
-    return [
-        (reconstruct, "numpy.core.multiarray._reconstruct"),  # where numpy 1 wrote it
-        (reconstruct, "numpy._core.multiarray._reconstruct"),
-        np.ndarray,
-        np.dtype,
-        *dtypes,
-    ]
+class _NumberType:
+    """In place of `numpy.dtype`, whose state can make numbers pass for addresses of objects: of plain numbers alone."""
+
+    def __init__(self, name: object, *_align_and_copy: object):
+        self.dtype = np.dtype(name) if isinstance(name, str) else np.dtype(object)
+        if self.dtype.kind not in NUMBERS:
+            raise UnsafePickleError(f"an array of {name!r}, expected numbers")
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """Of (version, byte order, subtype, names, fields, size, alignment, flags) the order alone is taken."""
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array(np.ndarray):
+    """In place of an array that numpy's `_reconstruct` begins, on which its state is then set."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        version, shape, number_type, is_fortran, data = state
+        super().__setstate__((version, shape, number_type.dtype, is_fortran, data))
 
 
 def _empty_array(*_class_shape_and_type: object) -> np.ndarray:
-    """In place of numpy's `_reconstruct`: what the array's state is then set on."""
-    return np.empty(0, np.int8)
+    """In place of numpy's `_reconstruct`."""
+    return np.empty(0, np.int8).view(_Array)
 
 
-def _array_from_buffer(buffer: bytes, dtype: np.dtype, shape: tuple[int, ...], order: Literal["C", "F"]) -> np.ndarray:
+def _array_from_buffer(
+    buffer: bytes, number_type: _NumberType, shape: tuple[int, ...], order: Literal["C", "F"]
+) -> np.ndarray:
     """In place of numpy's `_frombuffer`, with which pickle's protocol 5 writes arrays."""
-    return np.frombuffer(buffer, dtype).reshape(shape, order=order)
+    return np.frombuffer(buffer, number_type.dtype).reshape(shape, order=order)
+
+
+def _scalar(number_type: _NumberType, data: str | bytes) -> np.generic:
+    """In place of numpy's `scalar`; Python 2 wrote its bytes as text."""
+    data = data.encode("latin1") if isinstance(data, str) else data
+    return np.frombuffer(data, number_type.dtype, count=1)[0]
 
 
 def _refused_array(*_arguments: object) -> np.ndarray:
@@ -138,40 +154,25 @@ def _refused_array(*_arguments: object) -> np.ndarray:
     raise UnsafePickleError("a call of numpy.ndarray, expected arrays as numpy pickles them")
 
 
-def _scalar(dtype: np.dtype, data: str | bytes) -> np.generic:
-    """In place of numpy's `scalar`; Python 2 wrote its bytes as text."""
-    return np.frombuffer(data.encode("latin1") if isinstance(data, str) else data, dtype, count=1)[0]
-
-
-def _dtype(name: object, align: bool = False, copy: bool = False) -> np.dtype:
-    """In place of `numpy.dtype`: of numbers alone."""
-    dtype = np.dtype(name, align, copy) if isinstance(name, str) else None
-    if dtype is None or dtype.kind not in NUMBERS:
-        raise UnsafePickleError(f"an array of {name!r}, expected numbers")
-    return dtype
+NUMPY: dict[tuple[str, str], Callable[..., Any]] = {
+    ("numpy", "ndarray"): _refused_array,
+    ("numpy", "dtype"): _NumberType,
+    **{
+        (f"numpy.{core}.{module}", name): function
+        for core in ("core", "_core")  # of numpy 1 and 2
+        for module, name, function in (
+            ("multiarray", "_reconstruct", _empty_array),
+            ("multiarray", "scalar", _scalar),
+            ("numeric", "_frombuffer", _array_from_buffer),
+        )
+    },
+}
+# For torch.load, which VGGish's PCA parameters need; it sets the state of none but the types that are listed.
+TORCH_GLOBALS: list[Any] = [_Array, *((function, f"{module}.{name}") for (module, name), function in NUMPY.items())]
 
 
 class _WeightsUnpickler(TensorUnpickler):
     """Rebuilds torch's tensors and numpy's arrays of numbers, in dicts and lists, and calls nothing else."""
 
-    ALLOWED = {
-        **TensorUnpickler.ALLOWED,
-        ("numpy", "ndarray"): _refused_array,
-        ("numpy", "dtype"): _dtype,
-        **{
-            (f"numpy.{core}.{module}", name): function
-            for core in ("core", "_core")  # of numpy 1 and 2
-            for module, name, function in (
-                ("multiarray", "_reconstruct", _empty_array),
-                ("multiarray", "scalar", _scalar),
-                ("numeric", "_frombuffer", _array_from_buffer),
-            )
-        },
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.ALLOWED:
-            raise UnsafePickleError(
-                f"forbidden global {module}.{name}: expected a pickle that rebuilds tensors and arrays and nothing else"
-            )
-        return self.ALLOWED[module, name]
+    ALLOWED = {**TensorUnpickler.ALLOWED, **NUMPY}
+    EXPECTED = "a pickle that rebuilds tensors and arrays and nothing else"
