@@ -55,6 +55,7 @@ def main(arguments=None):
     parser.check_at_least("--num-clips", args.num_clips, 1)
     cfg = parser.read_config(args.config_file, args.opts)
     cfg.DATALOADER.NUM_WORKERS = 0  # a few clips need no processes of their own
+    cfg.DATALOADER.MAX_CORRUPT_SHARE = 0.0  # one that was asked for is not replaced by another
     fall_back_to_cpu(cfg)
     model = None
     if args.attention:

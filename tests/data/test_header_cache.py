@@ -59,7 +59,17 @@ def test_a_missing_or_broken_file_is_told_and_not_kept(picture, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[1]", '{"a": 1}', '{"a": [1, 2, 3]}', '{"a": [1, 2, 3, "x"]}', "[" * 99999]
+    "content",
+    [
+        "",
+        "{",
+        "[1]",
+        '{"a": 1}',
+        '{"a": [1, 2, 3]}',
+        '{"a": [1, 2, 3, "x"]}',
+        '{"a": [1, 2, 3, Infinity]}',
+        "[" * 99999,
+    ],
 )
 def test_a_file_that_is_no_cache_counts_as_none(picture, tmp_path, content):
     (tmp_path / "headers.json").write_text(content)

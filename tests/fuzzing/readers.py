@@ -22,6 +22,7 @@ from PIL import Image
 
 from transavs.config import ConfigError, read_config
 from transavs.data.avsbench import AVSDatasetError, load_avsbench
+from transavs.data.header_cache import HeaderCache
 from transavs.data.layout import LAYOUTS, ClipPaths
 from transavs.data.mapper import AVSDatasetMapper
 from transavs.data.safe_pickle import UnsafePickleError
@@ -251,6 +252,10 @@ def metrics(folder: Path) -> list[Base]:
     return [Base("metrics.json", ["\n".join(lines).encode()])]
 
 
+def headers(folder: Path) -> list[Base]:
+    return [Base(".headers.json", [json.dumps({"frame.png": [99, 10**18, 6, 6], "mask.png": [70, 0, 6, 6]}).encode()])]
+
+
 READERS = {
     "list": Reader(read_list, lists, (AVSDatasetError,), tells_rows=True),
     "frame": Reader(ClipReader("file_names"), pictures, CLIP_ERRORS),
@@ -263,5 +268,6 @@ READERS = {
     "safetensors": Reader(read_checkpoint, safetensors_files, (WeightsError,)),
     "config": Reader(read_config, configs, (ConfigError,)),
     "predictions": Reader(load_predictions, predictions, (PredictionsError,)),
+    "headers": Reader(HeaderCache, headers, ()),
     "metrics": Reader(read_metrics, metrics, (MetricsError,)),
 }

@@ -229,6 +229,10 @@ def _add_input(cfg: CfgNode) -> None:
     # both drawn from a range of decibels, [least, most]. A level is the RMS, 0 being full scale. [0, 0] or [] is off.
     cfg.INPUT.AUDIO.GAIN = [0.0, 0.0]
     cfg.INPUT.AUDIO.NOISE = []
+    # Training: a clip that cannot be read is logged and left out, and another is drawn in its place, as long as no more
+    # than this share of the clips are so; 0: the first one ends the training. A file that is missing, or a picture
+    # without a readable head, is found when the dataset is listed, and ends it in any case.
+    cfg.DATALOADER.MAX_CORRUPT_SHARE = 0.0
 
 
 def _add_solver(cfg: CfgNode) -> None:

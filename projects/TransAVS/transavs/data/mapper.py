@@ -15,6 +15,7 @@ from torch import Tensor
 
 from . import audio
 from .audio_modes import check_audio_mode
+from .corrupt_clips import UNREADABLE, CorruptClips
 from .mixing import ClipMixing
 from .raw_clip import RawClip
 from .reading import ClipReader
@@ -45,6 +46,7 @@ class AVSDatasetMapper:
         targets (str): "union" or "instances"; see `ClipReader`.
         max_frames (int): of a training clip; see `ClipReader`.
         audio_augment (AudioAugment or None): in training.
+        max_corrupt_share (float): of `clips`, in training: so many may be unreadable; see `CorruptClips`.
     """
 
     @configurable
@@ -65,6 +67,7 @@ class AVSDatasetMapper:
         targets: str = "union",
         max_frames: int = 0,
         audio_augment: AudioAugment | None = None,
+        max_corrupt_share: float = 0.0,
     ):
         check_audio_mode(audio_mode)
         if resampler not in audio.RESAMPLERS:
@@ -82,6 +85,7 @@ class AVSDatasetMapper:
         self.mixing = mixing
         self.targets = targets
         self.audio_augment = audio_augment
+        self.corrupt = CorruptClips(clips, max_corrupt_share) if max_corrupt_share else None
         self.read = ClipReader(is_train, num_frames, image_format, targets, max_frames, audio_mode)
 
     @classmethod
@@ -103,6 +107,7 @@ class AVSDatasetMapper:
             "targets": cfg.INPUT.TARGETS,
             "max_frames": cfg.INPUT.MAX_FRAMES,
             "audio_augment": audio_augment if is_train and audio_augment else None,
+            "max_corrupt_share": cfg.DATALOADER.MAX_CORRUPT_SHARE if is_train else 0.0,
         }
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
@@ -117,10 +122,11 @@ class AVSDatasetMapper:
 
         Raises:
             AVSDatasetError, AudioError, UnsafePickleError: a file is missing, unreadable or does not fit; it is named.
+                In training, with `max_corrupt_share`: there are more than may be.
         """
-        clip = copy.copy(dataset_dict)
-        rng = self._generator(clip)
-        raw = self.read(clip, rng)
+        rng = self._generator(dataset_dict)
+        clip, raw = self._read(dataset_dict, rng)
+        clip = copy.copy(clip)
         if self.mixing is not None:
             assert rng is not None
             raw = self._mix(raw, self.mixing, rng)
@@ -138,12 +144,29 @@ class AVSDatasetMapper:
     def _generator(self, clip: dict[str, Any]) -> np.random.Generator | None:
         """The clip's own random numbers; where nothing needs them, numpy's global state is left as it is."""
         if self.is_train and (self.mixing or self.audio_augment or self.read.draws(clip)):
-            return np.random.default_rng(np.random.randint(2**63 - 1, dtype=np.int64))
+            return _new_generator()
         return None
+
+    def _read(
+        self, clip: dict[str, Any], rng: np.random.Generator | None, wanted: Sequence[int] | None = None
+    ) -> tuple[dict[str, Any], RawClip]:
+        """The clip or, in place of a corrupt one that may be left out, another."""
+        while True:
+            try:
+                return clip, self.read(clip, rng, wanted)
+            except UNREADABLE as error:
+                if self.corrupt is None:
+                    raise
+                self.corrupt.add(clip, error)
+            rng = rng or _new_generator()
+            clip = self._draw(rng)
+
+    def _draw(self, rng: np.random.Generator) -> dict[str, Any]:
+        return self.clips[int(rng.integers(len(self.clips)))]
 
     def _mix(self, raw: RawClip, mixing: ClipMixing, rng: np.random.Generator) -> RawClip:
         def draw() -> RawClip:
-            return self.read(self.clips[int(rng.integers(len(self.clips)))], rng, wanted=raw.frame_indices)
+            return self._read(self._draw(rng), rng, wanted=raw.frame_indices)[1]
 
         return mixing(raw, draw, rng)
 
@@ -174,6 +197,11 @@ class AVSDatasetMapper:
         except audio.AudioError as error:
             raise audio.AudioError(f"{name}: {error}") from error
         return log_mel if self.spec_augment is None else self.spec_augment(log_mel)
+
+
+def _new_generator() -> np.random.Generator:
+    """It follows from numpy's global state."""
+    return np.random.default_rng(np.random.randint(2**63 - 1, dtype=np.int64))
 
 
 def _training_augmentations(cfg: CfgNode) -> list[T.Augmentation]:
