@@ -10,8 +10,8 @@ PACKAGE = ROOT / "projects" / "TransAVS" / "transavs"
 LAYERS = (
     ("web", "benchmarks"),
     ("command_line", "model_zoo"),
-    ("engine", "export"),
-    ("weights",),
+    ("engine",),
+    ("export", "weights"),
     ("model",),
     ("visualization", "data.synthetic"),
     ("evaluation",),

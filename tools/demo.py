@@ -20,6 +20,7 @@ from tqdm import tqdm
 from transavs import AVSPredictor
 from transavs.command_line import DEFAULT_MODEL, CommandParser, frame_rate, run
 from transavs.engine.devices import fall_back_to_cpu
+from transavs.engine.engines import ENGINES
 from transavs.engine.video_outputs import VideoOutputs
 from transavs.video import SOURCE_RATE, VideoError, VideoReader
 from transavs.video.files import output_names
@@ -41,6 +42,12 @@ def make_parser():
     )
     parser.add_argument("--masks", action="store_true", help="write the masks as PNG too")
     parser.add_argument("--json", action="store_true", help="write masks, scores and times as JSON too")
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="eager",
+        help="onnxruntime is faster on a CPU, once it has written its graph of the model (default: %(default)s)",
+    )
     parser.add_argument("--side-by-side", action="store_true", help="the original beside the drawn")
     parser.add_opts()
     return parser
@@ -74,7 +81,7 @@ def main(arguments=None):
     parser.check_weights(cfg)
     parser.make_output_folder(args.output)
     fall_back_to_cpu(cfg)
-    predictor = AVSPredictor(cfg)
+    predictor = AVSPredictor(cfg, args.engine)
     failed = 0
     for video, name in zip(videos, output_names(videos)):
         try:
@@ -88,4 +95,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    run(main, WeightsError, OSError)
+    run(main, WeightsError, OSError, ValueError)

@@ -1,7 +1,10 @@
 """The model as one graph of tensors, from frames and sound to the map, for programs without Python or this package."""
 
 import logging
+import os
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,21 +70,42 @@ def export_torchscript(segmenter: ClipSegmenter, images: Tensor, audio_log_mel: 
         torch.jit.save(traced, path)
 
 
-@torch.no_grad()
 def export_onnx(segmenter: ClipSegmenter, images: Tensor, audio_log_mel: Tensor, path: str) -> None:
     """Writes an ONNX file with its weights in it, for float images. Arguments as for `export_torchscript`."""
-    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it warns of each constant that it leaves as it is
     frames = torch.export.Dim("frames", min=1, max=len(audio_log_mel))
+    inputs = images.float(), audio_log_mel
+    write_onnx(segmenter, inputs, path, INPUT_NAMES, (OUTPUT_NAME,), ({0: frames}, {}))
+
+
+@torch.no_grad()
+def write_onnx(
+    graph: nn.Module,
+    inputs: tuple[Tensor, ...],
+    path: str | os.PathLike[str],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    dynamic_shapes: Any,
+) -> None:
+    """Writes an ONNX file with its weights in it.
+
+    Args:
+        graph: of tensors, in evaluation mode.
+        inputs: an example of them.
+        path: the file.
+        input_names, output_names: of its tensors in the file.
+        dynamic_shapes: of the inputs, as `torch.export.export` takes them.
+    """
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it warns of each constant that it leaves as it is
     torch.onnx.export(
-        segmenter,
-        (images.float(), audio_log_mel),
-        path,
+        graph,
+        inputs,
+        os.fspath(path),
         dynamo=True,
         opset_version=ONNX_OPSET,
         external_data=False,
-        input_names=list(INPUT_NAMES),
-        output_names=[OUTPUT_NAME],
-        dynamic_shapes=({0: frames}, {}),
+        input_names=list(input_names),
+        output_names=list(output_names),
+        dynamic_shapes=dynamic_shapes,
         verbose=False,
     )
 

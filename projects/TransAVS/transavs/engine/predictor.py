@@ -25,6 +25,7 @@ from ..weights.checkpointer import AVSCheckpointer
 from ..weights.pretrained import trained_config
 from .ahead import ahead
 from .devices import fall_back_to_cpu
+from .engines import use_engine
 from .tracking import ObjectTracker
 from .windows import SlidingSound, Windows
 
@@ -66,17 +67,31 @@ class AVSPredictor:
         ...     sounding = result.sem_seg[0] > predictor.cfg.TEST.MASK_THRESHOLD  # H W, at result.time
     """
 
-    def __init__(self, cfg: CfgNode):
+    def __init__(self, cfg: CfgNode, engine: str = "eager"):
+        """
+        Args:
+            cfg (CfgNode)
+            engine (str): "eager", "compile" or "onnxruntime", see `use_engine`: the same results to 1e-4.
+
+        Raises:
+            ValueError: there is no such engine, or it is not for MODEL.DEVICE.
+            WeightsError: the weights cannot be had or read.
+        """
         self.cfg = cfg.clone()
         self.model = build_model(self.cfg).eval()
         AVSCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
+        use_engine(self.model, self.cfg, engine)
         if cfg.DATASETS.TEST:
             self.metadata = MetadataCatalog.get(cfg.DATASETS.TEST[0])
         self.resize = ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
 
     @classmethod
     def from_pretrained(
-        cls, model: str | os.PathLike[str], device: str | None = None, threshold: float | None = None
+        cls,
+        model: str | os.PathLike[str],
+        device: str | None = None,
+        threshold: float | None = None,
+        engine: str = "eager",
     ) -> "AVSPredictor":
         """A trained model by its name.
 
@@ -85,6 +100,7 @@ class AVSPredictor:
                 `transavs.weights.pretrained.trained_config`.
             device: in place of MODEL.DEVICE, which is the GPU; the CPU where there is none.
             threshold: in place of TEST.MASK_THRESHOLD, in [0, 1): a pixel sounds above it.
+            engine: as for the class.
 
         Raises:
             WeightsError: there is no such model, or it cannot be had or read.
@@ -96,7 +112,7 @@ class AVSPredictor:
             cfg.MODEL.DEVICE = str(device)
         if threshold is not None:
             cfg.TEST.MASK_THRESHOLD = float(threshold)
-        return cls(cfg)
+        return cls(cfg, engine)
 
     def __call__(
         self,
