@@ -49,6 +49,20 @@ def read_clip_table(root: FilePath, subset: str) -> list[dict[str, str]]:
 
     Returns:
         list[dict]: one dict a row, with the keys `name`, `split`, for S4 `category`, and all other columns.
+
+    Raises:
+        AVSDatasetError: there is no such file, it is not a readable csv, or has rows that cannot be used.
+    """
+    rows, problems = check_clip_table(root, subset)
+    _raise_problems(problems, Path(root) / LAYOUTS[subset].csv_file)
+    return rows
+
+
+def check_clip_table(root: FilePath, subset: str) -> tuple[list[dict[str, str]], list[str]]:
+    """As `read_clip_table`, which raises if there is a problem.
+
+    Returns:
+        (the rows that can be used, what is wrong with the others)
     """
     _require(subset, LAYOUTS, "subset")
     layout = LAYOUTS[subset]
@@ -65,7 +79,7 @@ def read_clip_table(root: FilePath, subset: str) -> list[dict[str, str]]:
     return _parse_rows(lines, path, layout)
 
 
-def _parse_rows(lines: list[list[str]], path: Path, layout: Layout) -> list[dict[str, str]]:
+def _parse_rows(lines: list[list[str]], path: Path, layout: Layout) -> tuple[list[dict[str, str]], list[str]]:
     if not lines:
         raise AVSDatasetError(f"{path} is empty: expected a header such as {','.join(layout.columns)}")
     header = [column.strip() for column in lines[0]]
@@ -88,9 +102,8 @@ def _parse_rows(lines: list[list[str]], path: Path, layout: Layout) -> list[dict
             found = [f"id {row['name']!r} stands already in row {first_seen[row['name']]}; expected each id once"]
         first_seen.setdefault(row["name"], number)
         problems += [f"row {number}: {problem}" for problem in found]
-        rows.append(row)
-    _raise_problems(problems, path)
-    return rows
+        rows += [] if found else [row]
+    return rows, problems
 
 
 def _row_problems(row: dict[str, str], layout: Layout, num_values: int, num_columns: int) -> list[str]:

@@ -52,6 +52,11 @@ def read_mask(path: FilePath) -> NDArray[np.bool_]:
     return _read(path, "mask", _mask_pixels)
 
 
+def mask_levels(path: FilePath) -> set[int]:
+    """The levels of grey that a mask image has, 0 to 255. Raises: AVSDatasetError: see `read_frame`."""
+    return _read(path, "mask", lambda image: set(np.unique(np.asarray(image.convert("L"))).tolist()))
+
+
 def read_instances(path: FilePath) -> NDArray[np.bool_]:
     """Reads the masks of a frame's sounding objects: a grey picture in which each object has a value of its own.
 
