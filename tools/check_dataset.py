@@ -4,8 +4,8 @@
     tools/check_dataset.py
     tools/check_dataset.py --root /data/mine --subset ms3 --json report.json
 
-Every frame, mask and sound that the lists name is read: is it there, does it fit, is a clip in two splits? AVSBench must
-have as many clips and annotated frames as were published. It ends with status 1 where something is wrong.
+Every frame, mask and sound that the lists name is read: is it there, does it fit, is a clip in two splits? AVSBench
+must have as many clips and annotated frames as were published. It ends with status 1 where something is wrong.
 """
 
 import dataclasses
