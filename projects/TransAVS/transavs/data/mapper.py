@@ -29,7 +29,8 @@ class AVSDatasetMapper:
 
     In training only the annotated frames are read, since frames meet only through the audio queries; flip, scale and
     crop are drawn once a clip and are the same for its frames and masks, the colour jitter is drawn for each frame. All
-    that is random follows from numpy's and torch's global states, which Detectron2 seeds in each worker.
+    that is random follows from the global states of Python, numpy and torch, which training sets for each clip: see
+    `training_stream`.
 
     Args:
         is_train (bool): only the annotated frames, with `instances`.
