@@ -96,3 +96,54 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(small_model, tmp_path, name
 def test_a_missing_checkpoint_is_named(small_model):
     with pytest.raises(WeightsError, match=r"^none\.pth: no such file"):
         AVSCheckpointer(small_model()).load("none.pth")
+
+
+@pytest.fixture
+def checkpoints(small_model, tmp_path):
+    """Writes model_0000001.pth and so on, each of which holds its number, and gives their folder."""
+    checkpointer = AVSCheckpointer(small_model(), str(tmp_path))
+    for number in (1, 2, 3):
+        checkpointer.save(f"model_{number:07d}", number=number)
+        os.utime(tmp_path / f"model_{number:07d}.pth", (number, number))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name, content, expected",
+    [
+        ("last_checkpoint", b"model_0000002.pth", 2),  # as a user may set it
+        ("last_checkpoint", b"model_00000", 3),  # half of it
+        ("last_checkpoint", bytes(17), 3),  # what a loss of power may leave
+        ("last_checkpoint", b"\xff\xfe", 3),
+        ("last_checkpoint", None, 3),
+        ("model_0000003.pth", b"", 2),
+        ("model_0000003.pth", None, 2),
+    ],
+)
+def test_the_newest_whole_checkpoint_is_resumed_from(checkpoints, small_model, caplog, name, content, expected):
+    (checkpoints / name).unlink()
+    if content is not None:
+        (checkpoints / name).write_bytes(content)
+    checkpointer = AVSCheckpointer(small_model(), str(checkpoints))
+    assert checkpointer.has_checkpoint()
+    assert checkpointer.resume_or_load("none.pth")["number"] == expected
+    assert checkpointer.resumed
+    assert ("Not resumed from: " in caplog.text) == (content == b"")
+
+
+def test_half_a_checkpoint_is_not_resumed_from(checkpoints, small_model, caplog):
+    path = checkpoints / "model_0000003.pth"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert AVSCheckpointer(small_model(), str(checkpoints)).resume_or_load("")["number"] == 2
+    assert f"Not resumed from: {path}: not a readable file of weights" in caplog.text
+
+
+def test_without_a_whole_checkpoint_training_starts_anew(small_model, saved, tmp_path):
+    model = perturbed(small_model())
+    weights = saved(model.state_dict())
+    checkpointer = AVSCheckpointer(small_model(), str(tmp_path))
+    assert not checkpointer.has_checkpoint()
+    (tmp_path / "model_0000003.pth").write_bytes(b"half")
+    checkpointer.resume_or_load(weights)
+    assert not checkpointer.resumed
+    assert_equal(checkpointer.model, model.state_dict())

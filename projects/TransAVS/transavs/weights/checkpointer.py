@@ -1,8 +1,12 @@
-"""Detectron2's checkpoints, read without running what a file may carry."""
+"""Detectron2's checkpoints: written as a whole or not at all, and read without running what a file may carry."""
 
 import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import torch
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 from fvcore.common.checkpoint import Checkpointer
@@ -13,15 +17,21 @@ from .conversion import convert_state_dict
 from .kinds import recognize
 from .published import WeightsError, local_file
 from .reading import read_checkpoint
+from .writing import written_whole
+
+LAST_CHECKPOINT = "last_checkpoint"  # Detectron2's file that names the newest one
+TRAINERS_FILE = re.compile(r"model_(\d+|final|best)\.pth")
 
 
 class AVSCheckpointer(Checkpointer):
     """Loads whole models: what a trainer of TransAVS or `DetectionCheckpointer` wrote, or a Mask2Former, converted.
 
-    `DetectionCheckpointer` would unpickle any `.pkl`, and so run what is in it.
+    `DetectionCheckpointer` would unpickle any `.pkl`, and so run what is in it; and it writes a checkpoint over the one
+    of the same name, so that a process that is killed meanwhile leaves neither.
 
     Attributes:
         filled (set[str]): the model's parts, by name, for which the file that was loaded last had weights.
+        resumed (bool): whether `resume_or_load` found a checkpoint to go on from.
     """
 
     def __init__(self, model: nn.Module, save_dir: str = "", **checkpointables: Any) -> None:
@@ -34,6 +44,59 @@ class AVSCheckpointer(Checkpointer):
         super().__init__(model, save_dir, save_to_disk=comm.is_main_process(), **checkpointables)
         self.path_manager = PathManager
         self.filled: set[str] = set()
+        self.resumed = False
+
+    def save(self, name: str, **kwargs: Any) -> None:
+        """`Checkpointer.save`; the file is there once it is whole.
+
+        Raises:
+            OutputError: it cannot be written; the checkpoints before it are as they were.
+        """
+        if not self.save_dir or not self.save_to_disk:
+            return
+        states = {key: checkpointable.state_dict() for key, checkpointable in self.checkpointables.items()}
+        path = Path(self.save_dir, f"{name}.pth")
+        self.logger.info("Saving checkpoint to %s", path)
+        with written_whole(path) as file:
+            torch.save({"model": self.model.state_dict(), **states, **kwargs}, file)
+        self.tag_last_checkpoint(path.name)
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        with written_whole(Path(self.save_dir, LAST_CHECKPOINT)) as file:
+            file.write(last_filename_basename.encode())
+
+    def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
+        """`Checkpointer.resume_or_load`; of the checkpoints in `save_dir` the newest that can be read counts.
+
+        Raises:
+            WeightsError: see `load`.
+        """
+        for checkpoint in self._newest_first() if resume else ():
+            try:
+                rest = self.load(checkpoint)
+            except WeightsError as error:
+                self.logger.warning("Not resumed from: %s", error)
+            else:
+                self.resumed = True
+                return rest
+        self.resumed = False
+        return self.load(path, checkpointables=[])
+
+    def has_checkpoint(self) -> bool:
+        return any(self._newest_first())
+
+    def _newest_first(self) -> Iterator[str]:
+        """What may be resumed from: first the file that Detectron2's `last_checkpoint` names, then by their time."""
+        try:
+            last = self.get_checkpoint_file()
+        except UnicodeDecodeError:  # after a loss of power a file may hold anything
+            last = ""
+        if os.path.isfile(last):
+            yield last
+        files = [file for file in Path(self.save_dir).glob("*.pth") if TRAINERS_FILE.fullmatch(file.name)]
+        for file in sorted(files, key=lambda file: file.stat().st_mtime_ns, reverse=True):
+            if str(file) != last:
+                yield str(file)
 
     def load(self, path: str | os.PathLike[str], checkpointables: list[str] | None = None) -> dict[str, Any]:
         """`Checkpointer.load`, of a path or an address, see `local_file`; "" loads nothing.
