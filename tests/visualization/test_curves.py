@@ -24,6 +24,15 @@ def test_a_resumed_run_replaces_what_it_did_again(write):
     assert curve_of(read_metrics(path), "loss_dice") == ([19, 39], [1.0, 2.0])
 
 
+def test_the_scores_of_an_iteration_stay_beside_its_losses(write):
+    path = write({"iteration": 19, "loss_dice": 3.0}, {"iteration": 19, "avs/mJ": 0.5})
+    assert read_metrics(path) == [{"iteration": 19, "loss_dice": 3.0, "avs/mJ": 0.5}]
+
+
+def test_half_a_last_line_is_left_out(write):
+    assert read_metrics(write({"iteration": 19}, '{"iteration": 39, "loss')) == [{"iteration": 19}]
+
+
 def test_a_quantity_is_drawn_at_the_iterations_that_have_it(write):
     metrics = read_metrics(
         write({"iteration": 19, "[metric]s1": 2.0}, {"iteration": 39, "avs/mJ": 0.5, "[metric]s1": 3.0})

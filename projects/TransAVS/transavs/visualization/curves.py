@@ -24,10 +24,11 @@ class MetricsError(ValueError):
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Reads a metrics.json; of an iteration that a resumed run did again, the last one counts.
+    """Reads a metrics.json; of what it has twice of an iteration, the last one counts. Half a last line, as a training
+    that is killed leaves it, is left out.
 
     Returns:
-        list[dict]: one a line of the file, in the order of `iteration`.
+        list[dict]: one an iteration that the file has, in their order.
 
     Raises:
         MetricsError: the file is missing, or a line of it is no JSON object with an iteration.
@@ -35,13 +36,15 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     by_iteration: dict[int, dict[str, Any]] = {}
     try:
         with open(path, encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
+            lines = file.readlines()
+        for number, line in enumerate(lines, start=1):
+            if number < len(lines) or line.endswith("\n"):
                 found = json.loads(line)
                 if not isinstance(found, dict) or not isinstance(found.get("iteration"), int):
                     raise MetricsError(
                         f"{path}: line {number} is {line.strip()[:60]!r}, expected the metrics of an iteration"
                     )
-                by_iteration[found["iteration"]] = found
+                by_iteration.setdefault(found["iteration"], {}).update(found)
     except OSError as error:
         raise MetricsError(f"{path}: {error.strerror}, expected a metrics.json") from error
     except (ValueError, RecursionError) as error:
