@@ -15,6 +15,7 @@ from transavs.engine.setup import setup
 from transavs.engine.trainer import AVSTrainer, check_datasets
 from transavs.weights.checkpointer import AVSCheckpointer
 from transavs.weights.published import WeightsError
+from transavs.weights.writing import OutputError
 
 
 def make_parser():
@@ -61,4 +62,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    run(main, AVSDatasetError, WeightsError)
+    run(main, AVSDatasetError, WeightsError, OutputError, FloatingPointError)

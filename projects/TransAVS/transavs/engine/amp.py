@@ -1,22 +1,21 @@
 """Mixed precision on GPUs and CPUs that goes on after an overflow."""
 
-import logging
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from detectron2.engine import train_loop
-from torch import Tensor, nn
+from torch import nn
 from torch.amp import GradScaler
+
+from .finite_losses import FiniteTrainer
 
 PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 MIN_SCALE = 2.0**-14  # below it nothing is left to be lowered: the numbers are not too large but wrong
 
-logger = logging.getLogger(__name__)
 
-
-class AMPTrainer(train_loop.AMPTrainer):
+class AMPTrainer(FiniteTrainer, train_loop.AMPTrainer):
     """Detectron2's, on any device; where float16 overflows, forward or backward, the step is left out.
 
     The scale of the losses is halved then, as GradScaler does. bfloat16 has float32's range and needs no scale.
@@ -46,13 +45,8 @@ class AMPTrainer(train_loop.AMPTrainer):
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
 
-    def _write_metrics(self, loss_dict: Mapping[str, Tensor], data_time: float, *given: Any, **named: Any) -> None:
-        try:
-            super()._write_metrics(loss_dict, data_time, *given, **named)
-        except FloatingPointError:
-            if not self.grad_scaler.is_enabled() or self.grad_scaler.get_scale() < MIN_SCALE:
-                raise
-            logger.warning("Iteration %d overflowed float16: the step is left out.", self.iter)
+    def _leaves_out_step(self) -> bool:
+        return self.grad_scaler.is_enabled() and self.grad_scaler.get_scale() >= MIN_SCALE
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Of a run in float32 too, which has no scale of its losses."""

@@ -11,6 +11,7 @@ from detectron2.utils.logger import setup_logger
 
 from ..weights.pretrained import find_trained_model
 from .devices import fall_back_to_cpu
+from .failures import told_in_one_line
 
 
 def setup(cfg: CfgNode, args: Namespace) -> CfgNode:
@@ -23,6 +24,9 @@ def setup(cfg: CfgNode, args: Namespace) -> CfgNode:
 
     Returns:
         CfgNode: frozen.
+
+    Raises:
+        OutputError: OUTPUT_DIR cannot be written.
     """
     cfg = cfg.clone()
     without_gpu = fall_back_to_cpu(cfg)
@@ -31,8 +35,9 @@ def setup(cfg: CfgNode, args: Namespace) -> CfgNode:
     if not comm.is_main_process():
         logged.defrost()
         logged.OUTPUT_DIR = None
-    default_setup(logged, _with_config_path(args))
-    setup_logger(logged.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="transavs")
+    with told_in_one_line(cfg.OUTPUT_DIR):
+        default_setup(logged, _with_config_path(args))
+        setup_logger(logged.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="transavs")
     if without_gpu:
         logging.getLogger("transavs.train_net").warning("No GPU was found: running on the CPU, in float32.")
     return cfg

@@ -2,7 +2,7 @@
 
 import logging
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +12,35 @@ from detectron2.data import (
     DatasetCatalog,
     MetadataCatalog,
     build_detection_test_loader,
-    build_detection_train_loader,
     get_detection_dataset_dicts,
 )
-from detectron2.engine import DefaultTrainer, SimpleTrainer, TrainerBase, hooks
+from detectron2.engine import DefaultTrainer, TrainerBase, hooks
 from detectron2.evaluation import DatasetEvaluator
-from detectron2.solver import LRMultiplier, WarmupParamScheduler, get_default_optimizer_params
+from detectron2.solver import LRMultiplier, WarmupParamScheduler
 from detectron2.utils import comm
+from detectron2.utils.events import CommonMetricPrinter, EventWriter, TensorboardXWriter
 from fvcore.common.param_scheduler import PolynomialDecayParamScheduler
 from torch import nn
-from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
 from ..data.audio_modes import replace_audio
 from ..data.avsbench import AVSDatasetError
 from ..data.mapper import AVSDatasetMapper
 from ..data.reading import annotated_seconds
+from ..data.training_stream import build_training_loader, leave_signals_to_trainer
 from ..evaluation import AVSEvaluator
 from ..weights.checkpointer import AVSCheckpointer
 from ..weights.initializing import initialize_parts
+from ..weights.published import WeightsError
 from .amp import PRECISIONS, AMPTrainer
+from .failures import told_in_one_line
+from .finite_losses import FiniteTrainer
+from .interruption import StopOnSignal
+from .metrics_file import METRICS_FILE, MetricsWriter, forget_later_lines
+from .optimizer import build_optimizer
 from .processes import AverageBatchStatistics, agree, share_training, take_weights_of_main
-
-BEST_CHECKPOINT = "model_best"
+from .randomness import Randomness
+from .validation import BEST_CHECKPOINT, Validation
 
 
 class AVSTrainer(DefaultTrainer):
@@ -56,10 +62,10 @@ class AVSTrainer(DefaultTrainer):
         optimizer = self.build_optimizer(cfg, model)
         loader = self.build_train_loader(cfg)
         shared = share_training(model)
-        self._trainer: SimpleTrainer = (
+        self._trainer: FiniteTrainer = (
             AMPTrainer(shared, loader, optimizer, amp.PRECISION)
             if amp.ENABLED
-            else SimpleTrainer(shared, loader, optimizer)
+            else FiniteTrainer(shared, loader, optimizer)
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = AVSCheckpointer(shared, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
@@ -70,11 +76,15 @@ class AVSTrainer(DefaultTrainer):
         """DefaultTrainer's; backbones that no checkpoint fills start from their own published weights.
 
         It warns where a frozen audio backbone is left with random weights.
+
+        Raises:
+            WeightsError: MODEL.WEIGHTS cannot be had or read; or the processes do not see the same checkpoint.
         """
-        super().resume_or_load(resume)
+        rest = self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
         filled = self.checkpointer.filled
-        if not (resume and self.checkpointer.has_checkpoint()):
+        if not self.checkpointer.resumed:
             filled = filled | initialize_parts(self.checkpointer.model, self.cfg, leave=filled)
+        self._start_after(rest.get("iteration", -1) if self.checkpointer.resumed else -1)
         audio = self.cfg.MODEL.AUDIO_BACKBONE
         if audio.FREEZE and "audio_backbone" not in filled:
             logging.getLogger(__name__).warning(
@@ -83,20 +93,41 @@ class AVSTrainer(DefaultTrainer):
                 audio.NAME,
             )
 
+    def _start_after(self, iteration: int) -> None:
+        folder, ends = self.cfg.OUTPUT_DIR, comm.all_gather(iteration)
+        if len(set(ends)) > 1:
+            raise WeightsError(f"{folder}: the processes found checkpoints of iterations {ends}, expected one for all")
+        self.start_iter = iteration + 1
+        if comm.is_main_process() and self.start_iter:
+            forget_later_lines(Path(folder, METRICS_FILE), self.start_iter)
+
+    def train(self) -> Any:
+        """DefaultTrainer's.
+
+        Raises:
+            FloatingPointError: a loss is not finite.
+            OutputError: OUTPUT_DIR cannot be written.
+            TrainingStopped: by a signal.
+        """
+        with told_in_one_line(self.cfg.OUTPUT_DIR), self._stop.listening():
+            return super().train()
+
     @classmethod
-    def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict]]:
+    def build_train_loader(cls, cfg: CfgNode) -> DataLoader[Any]:
         # Not filtered by annotations: a clip in which nothing sounds teaches as much.
         clips = get_detection_dataset_dicts(_known(cfg.DATASETS.TRAIN, "DATASETS.TRAIN"), filter_empty=False)
         _check_audio_context(cfg, clips)
         mapper = AVSDatasetMapper(cfg, is_train=True, clips=clips)
-        return build_detection_train_loader(cfg, dataset=clips, mapper=mapper)
+        return build_training_loader(cfg, clips, mapper)
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader[Any]:
         clips = replace_audio(get_detection_dataset_dicts(dataset_name, filter_empty=False), cfg.TEST.AUDIO)
-        return build_detection_test_loader(
+        loader = build_detection_test_loader(
             clips, mapper=AVSDatasetMapper(cfg, is_train=False), num_workers=cfg.DATALOADER.NUM_WORKERS
         )
+        loader.worker_init_fn = leave_signals_to_trainer
+        return loader
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> AVSEvaluator:
@@ -110,20 +141,7 @@ class AVSTrainer(DefaultTrainer):
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-        """AdamW; BACKBONE_MULTIPLIER on both backbones; no weight decay on norms, positions and level embeddings."""
-        no_decay = {"weight_decay": cfg.SOLVER.WEIGHT_DECAY_EMBED}
-        embeddings = ("query_positions", "queries", "second_positions", "level_embedding")
-        without_decay = (*embeddings, "relative_position_bias_table")  # the last is Swin's
-        parameters = get_default_optimizer_params(
-            model,
-            base_lr=cfg.SOLVER.BASE_LR,
-            weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
-            lr_factor_func=lambda name: cfg.SOLVER.BACKBONE_MULTIPLIER if "backbone." in name else 1.0,
-            overrides=dict.fromkeys(without_decay, no_decay),
-        )
-        # fused: one pass over the parameters, on a CPU several times faster than the default
-        build: Any = optimizer_class(cfg)
-        return build(parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True)
+        return build_optimizer(cfg, model)
 
     @classmethod
     def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
@@ -152,27 +170,37 @@ class AVSTrainer(DefaultTrainer):
         return super().test(cfg, model, evaluators)
 
     def build_hooks(self) -> list[hooks.HookBase]:
-        """DefaultTrainer's, with DATASETS.VAL in place of DATASETS.TEST, and the best checkpoint kept."""
-        default = super().build_hooks()
-        kept = [hook for hook in default if not isinstance(hook, hooks.EvalHook)]
-        kept.insert(0, AverageBatchStatistics(self.model))
-        validation = self.cfg.DATASETS.VAL
-        if not validation or self.cfg.TEST.EVAL_PERIOD <= 0:
-            return kept
-        validation_cfg = self.cfg.clone()
-        validation_cfg.defrost()
-        validation_cfg.DATASETS.TEST = validation
-        evaluation = [hooks.EvalHook(self.cfg.TEST.EVAL_PERIOD, lambda: self.test(validation_cfg, self.model))]
-        if comm.is_main_process():
-            metric = "avs/mJ" if len(validation) == 1 else f"{validation[0]}/avs/mJ"
-            evaluation.append(
-                hooks.BestCheckpointer(
-                    self.cfg.TEST.EVAL_PERIOD, self.checkpointer, metric, file_prefix=BEST_CHECKPOINT
-                )
-            )
-        # Before the writers, which stand last, so that the scores are written.
-        position = next((i for i, hook in enumerate(kept) if isinstance(hook, hooks.PeriodicWriter)), len(kept))
-        return kept[:position] + evaluation + kept[position:]
+        """DefaultTrainer's, with DATASETS.VAL in place of DATASETS.TEST, and what a training needs to go on later."""
+        default = [hook for hook in super().build_hooks() if not isinstance(hook, hooks.EvalHook)]
+        writing = [hook for hook in default if isinstance(hook, hooks.PeriodicWriter)]
+        self._stop = StopOnSignal(self.checkpointer)
+        return [
+            Randomness(self.cfg.SOLVER.IMS_PER_BATCH),
+            AverageBatchStatistics(self.model),
+            *(hook for hook in default if hook not in writing),
+            self._stop,  # whose checkpoint tells that the evaluation is still to be done
+            *self._validation(),
+            *writing,  # last, so that the scores are written
+        ]
+
+    def build_writers(self) -> list[EventWriter]:
+        folder = self.cfg.OUTPUT_DIR
+        return [
+            CommonMetricPrinter(self.max_iter),
+            MetricsWriter(Path(folder, METRICS_FILE)),
+            TensorboardXWriter(folder),
+        ]
+
+    def _validation(self) -> list[Validation]:
+        """None without DATASETS.VAL or TEST.EVAL_PERIOD."""
+        names, period = self.cfg.DATASETS.VAL, self.cfg.TEST.EVAL_PERIOD
+        if not names or period <= 0:
+            return []
+        cfg = self.cfg.clone()
+        cfg.defrost()
+        cfg.DATASETS.TEST = names
+        metric = "avs/mJ" if len(names) == 1 else f"{names[0]}/avs/mJ"
+        return [Validation(period, lambda: self.test(cfg, self.model), metric, self.checkpointer, self._stop)]
 
     def test_best(self) -> dict[str, Any]:
         """Scores DATASETS.TEST with the checkpoint that was best on DATASETS.VAL, or with the last one without it."""
@@ -184,49 +212,6 @@ class AVSTrainer(DefaultTrainer):
             take_weights_of_main(self.model)
         logging.getLogger(__name__).info("Scoring DATASETS.TEST: %s", ", ".join(self.cfg.DATASETS.TEST))
         return self.test(self.cfg, self.model)
-
-
-def optimizer_class(cfg: CfgNode) -> type[torch.optim.Optimizer]:
-    """AdamW, with the gradients clipped as SOLVER.CLIP_GRADIENTS says.
-
-    CLIP_TYPE "full_model" clips the norm over all parameters, as Mask2Former does; "norm" and "value", Detectron2's
-    own, clip each parameter by itself.
-
-    Raises:
-        ValueError: CLIP_TYPE is another.
-    """
-    settings = cfg.SOLVER.CLIP_GRADIENTS
-    if not settings.ENABLED:
-        return torch.optim.AdamW
-    if settings.CLIP_TYPE not in CLIPPING:
-        expected = ", ".join(CLIPPING)
-        raise ValueError(f"SOLVER.CLIP_GRADIENTS.CLIP_TYPE is {settings.CLIP_TYPE!r}, expected one of: {expected}")
-    clip = CLIPPING[settings.CLIP_TYPE]
-
-    class ClippedAdamW(torch.optim.AdamW):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            # A GradScaler is to unscale the gradients before `step`, which clips them; fused, it would do so after.
-            self._step_supports_amp_scaling = False
-
-        def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-            parameters = [parameter for group in self.param_groups for parameter in group["params"]]
-            clip(parameters, settings.CLIP_VALUE, settings.NORM_TYPE)
-            return super().step(closure)
-
-    return ClippedAdamW
-
-
-def _clip_each_norm(parameters: Sequence[nn.Parameter], value: float, norm_type: float) -> None:
-    for parameter in parameters:
-        clip_grad_norm_(parameter, value, norm_type)
-
-
-CLIPPING: dict[str, Callable[[Sequence[nn.Parameter], float, float], Any]] = {
-    "full_model": clip_grad_norm_,
-    "norm": _clip_each_norm,
-    "value": lambda parameters, value, _: clip_grad_value_(parameters, value),
-}
 
 
 def check_datasets(cfg: CfgNode, keys: Sequence[str] = ("TRAIN", "VAL", "TEST")) -> None:
