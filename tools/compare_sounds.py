@@ -12,7 +12,7 @@ from pathlib import Path
 
 from transavs import AVSPredictor
 from transavs.command_line import CommandParser, run
-from transavs.data import AVSDatasetError
+from transavs.data.corrupt_clips import UNREADABLE
 from transavs.engine.setup import setup
 from transavs.engine.sounds import score_sounds, sounds_table
 from transavs.visualization.scores import score_bars
@@ -45,4 +45,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    run(main, AVSDatasetError, WeightsError, OSError)
+    run(main, *UNREADABLE, WeightsError, OSError)

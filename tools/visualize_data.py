@@ -16,9 +16,8 @@ import torch
 
 from transavs import AVSPredictor
 from transavs.command_line import CommandParser, run
-from transavs.data import AVSDatasetError
-from transavs.data.audio import AudioError
 from transavs.data.audio_modes import AudioModeError
+from transavs.data.corrupt_clips import UNREADABLE
 from transavs.engine.devices import fall_back_to_cpu
 from transavs.engine.inputs import model_inputs
 from transavs.modeling.audio_query import record_attention
@@ -72,4 +71,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    run(main, AVSDatasetError, AudioError, AudioModeError, WeightsError, OSError)
+    run(main, *UNREADABLE, AudioModeError, WeightsError, OSError)

@@ -13,8 +13,7 @@ import os
 from pathlib import Path
 
 from transavs.command_line import CommandParser, run
-from transavs.data import AVSDatasetError
-from transavs.data.audio import AudioError
+from transavs.data.corrupt_clips import UNREADABLE
 from transavs.visualization import FORMATS, clip_figure, qualitative_figure, results_sheet, save_figure
 from transavs.visualization.predictions import (
     PredictionsError,
@@ -67,4 +66,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    run(main, PredictionsError, AVSDatasetError, AudioError, OSError)
+    run(main, PredictionsError, *UNREADABLE, OSError)

@@ -257,3 +257,11 @@ def test_a_registered_dataset_is_listed_again_without_opening_a_picture(s4, monk
     finally:
         DatasetCatalog.remove("listed_s4_test")
         MetadataCatalog.remove("listed_s4_test")
+
+
+def test_folders_may_lie_elsewhere(ms3, tmp_path_factory):
+    """By a link, as where frames lie on another disk."""
+    elsewhere = tmp_path_factory.mktemp("disk") / "frames"
+    (ms3 / "Multi-sources/ms3_data/visual_frames").rename(elsewhere)
+    (ms3 / "Multi-sources/ms3_data/visual_frames").symlink_to(elsewhere)
+    assert len(load_avsbench(ms3, "ms3", "test")) == 1

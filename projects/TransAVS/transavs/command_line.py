@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
@@ -147,5 +148,13 @@ def run(main: Callable[[], int | None], *failures: type[Exception]) -> NoReturn:
     try:
         status = main()
     except failures as error:
-        sys.exit(f"{os.path.basename(sys.argv[0])}: error: {error}")
+        sys.exit(f"{os.path.basename(sys.argv[0])}: error: {_told(error)}")
     sys.exit(status)
+
+
+def _told(error: Exception) -> str:
+    """The message; of an error in a data loader's worker that of the worker, which torch puts below its traceback."""
+    told = str(error)
+    if re.match(r"Caught \w+ in DataLoader worker process", told):
+        return told.strip().splitlines()[-1].partition(": ")[2]
+    return told
