@@ -9,7 +9,7 @@ tools/train_net.py --config-file configs/avs_s4_R101.yaml --eval-only MODEL.WEIG
 from detectron2.engine import default_argument_parser
 
 from transavs.command_line import CommandParser, run
-from transavs.data import AVSDatasetError
+from transavs.data.corrupt_clips import UNREADABLE
 from transavs.engine.launch import LaunchError, launch
 from transavs.engine.setup import setup
 from transavs.engine.trainer import AVSTrainer, check_datasets
@@ -62,4 +62,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    run(main, AVSDatasetError, WeightsError, OutputError, FloatingPointError)
+    run(main, *UNREADABLE, WeightsError, OutputError, FloatingPointError)

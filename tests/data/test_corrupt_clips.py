@@ -8,6 +8,7 @@ from transavs.data.avsbench import AVSDatasetError
 from transavs.data.corrupt_clips import CorruptClips
 from transavs.data.mapper import AVSDatasetMapper
 from transavs.data.mixing import ClipMixing
+from transavs.data.training_stream import Place, TrainingClips
 
 NUM_CLIPS = 6
 
@@ -50,6 +51,19 @@ def test_others_take_the_place_of_corrupt_clips(clips, mixing, caplog):
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 4  # each clip once in each of the two runs, however often it came
     assert any("1 of 6 so far" in text and "clip1_3.png: not a readable frame" in text for text in told)
+
+
+def test_who_replaces_a_corrupt_clip_follows_from_its_place_in_the_stream(clips):
+    """So that a training that goes on later sees the same."""
+    stream = TrainingClips(clips, mapper_of(clips, 0.34, color_jitter=True))
+    again = TrainingClips(clips, mapper_of(clips, 0.34, color_jitter=True))
+    places = [Place(seed=3, position=position, clip=position % NUM_CLIPS) for position in range(2 * NUM_CLIPS)]
+    found = {place: stream[place] for place in places}
+    for place in reversed(places):
+        clip = again[place]
+        assert clip["video_id"] == found[place]["video_id"] and torch.equal(clip["images"], found[place]["images"])
+    replaced = [clip["video_id"] for place, clip in found.items() if place.clip in (1, 4)]
+    assert len(set(replaced)) > 1
 
 
 def test_more_corrupt_clips_than_may_be_end_training(clips):
