@@ -3,7 +3,7 @@
 
     tools/plot_training.py --input output/avs_s4_R101/metrics.json --output curves.png
 
-Several files are drawn into one picture, each with its folder's name.
+Several files are drawn into one picture, each with its folder's name, or as much of its path as tells them apart.
 """
 
 from pathlib import Path
@@ -21,11 +21,21 @@ def make_parser():
     return parser
 
 
+def names_of(paths):
+    """What each training is called."""
+    folders = [Path(path).resolve().parent for path in paths]
+    for length in range(1, max(len(folder.parts) for folder in folders)):
+        names = ["/".join(folder.parts[-length:]) for folder in folders]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]
+
+
 def main(arguments=None):
     parser = make_parser()
     args = parser.parse_args(arguments)
     parser.check_new_output(args.output)
-    figure = training_figure({Path(path).resolve().parent.name: read_metrics(path) for path in args.input})
+    figure = training_figure(dict(zip(names_of(args.input), map(read_metrics, args.input))))
     figure.savefig(args.output)
     print(f"The curves are in {args.output}")
 
