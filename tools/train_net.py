@@ -6,8 +6,6 @@ torchrun --nproc-per-node 8 tools/train_net.py --config-file configs/avs_s4_R101
 tools/train_net.py --config-file configs/avs_s4_R101.yaml --eval-only MODEL.WEIGHTS model_best.pth
 """
 
-from detectron2.engine import default_argument_parser
-
 from transavs.command_line import CommandParser, run
 from transavs.data.corrupt_clips import UNREADABLE
 from transavs.engine.launch import LaunchError, launch
@@ -29,8 +27,8 @@ def make_parser():
     parser.add_argument("--machine-rank", type=int, default=0, help="of this machine, from 0 (default: %(default)s)")
     parser.add_argument(
         "--dist-url",
-        default=default_argument_parser().get_default("dist_url"),
-        help="where the processes find each other, as of PyTorch's init_process_group (default: %(default)s)",
+        default="auto",
+        help="where the processes of several machines find each other: tcp://FIRST_MACHINE:PORT (default: this one)",
     )
     parser.add_opts()
     return parser

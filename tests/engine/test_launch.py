@@ -94,6 +94,11 @@ def test_a_machines_rank_beyond_their_number_is_told(small_cfg):
         launch(print, small_cfg(), asked(num_machines=2, machine_rank=2))
 
 
+def test_several_machines_need_an_address(small_cfg):
+    with pytest.raises(LaunchError, match="--num-machines 2: expected --dist-url tcp://FIRST_MACHINE:PORT as well"):
+        launch(print, small_cfg(), asked(num_machines=2))
+
+
 def test_torchrun_alone_sets_the_number_of_processes(small_cfg, monkeypatch):
     monkeypatch.setattr(launching.distributed, "is_torchelastic_launched", lambda: True)
     with pytest.raises(LaunchError, match="torchrun has set the number of processes"):

@@ -81,6 +81,8 @@ def launch(work: Callable[..., Any], cfg: CfgNode, args: Namespace) -> None:
     processes = fit_to_machine(cfg, args)
     if not 0 <= args.machine_rank < args.num_machines:
         raise LaunchError(f"--machine-rank {args.machine_rank}: expected 0 to {args.num_machines - 1}")
+    if args.num_machines > 1 and args.dist_url == "auto":
+        raise LaunchError(f"--num-machines {args.num_machines}: expected --dist-url tcp://FIRST_MACHINE:PORT as well")
     if cfg.MODEL.DEVICE == "cpu" and processes * args.num_machines > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Detectron2 takes NCCL where it sees a GPU
     detectron2.engine.launch(
