@@ -167,7 +167,7 @@ def test_large_frames_are_segmented_fewer_at_once_with_the_same_results(
     frames, waveform = make_clip(13)
     expected = predictor(frames, waveform, RATE)
     counts, model = [], predictor.model
-    monkeypatch.setattr("transavs.engine.predictor.PIXELS_AT_ONCE", round(frames_at_once * 48 * 64))
+    monkeypatch.setattr("transavs.engine.windows.PIXELS_AT_ONCE", round(frames_at_once * 48 * 64))
     model.register_forward_pre_hook(lambda _, inputs: counts.append(len(inputs[0][0]["images"])))
     found = predictor(frames, waveform, RATE)
     assert max(counts) == max(1, int(frames_at_once))
@@ -262,3 +262,38 @@ def test_bad_windows_name_their_key(predictor, make_clip, key, value, message):
 def test_a_stream_tells_of_a_bad_file_before_its_first_frame(predictor, tmp_path):
     with pytest.raises(VideoError, match="missing.mp4: no such file"):
         predictor.stream(tmp_path / "missing.mp4")
+
+
+@pytest.fixture
+def small_gpu(predictor, monkeypatch):
+    """Lets the predictor's model run out of memory with more frames at once than a number; keeps how many it saw."""
+    seen, run = [], predictor.model.forward
+
+    def have_room_for(number):
+        def forward(clips):
+            seen.append(len(clips[0]["images"]))
+            if seen[-1] > number:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return run(clips)
+
+        monkeypatch.setattr(predictor.model, "forward", forward)
+        return seen
+
+    return have_room_for
+
+
+def test_without_the_memory_for_all_frames_one_at_a_time_is_tried(predictor, make_clip, small_gpu, caplog):
+    frames, waveform = make_clip(5)
+    expected = predictor(frames, waveform, RATE)
+    seen = small_gpu(1)
+    found = predictor(frames, waveform, RATE)
+    assert seen == [5, 1, 1, 1, 1, 1]
+    assert "5 frames at once are too many for the GPU's memory: one at a time is tried." in caplog.text
+    torch.testing.assert_close(found["sem_seg"], expected["sem_seg"], rtol=1e-4, atol=1e-5)
+
+
+def test_without_the_memory_for_one_frame_it_fails_as_pytorch_does(predictor, make_clip, small_gpu):
+    seen = small_gpu(0)
+    with pytest.raises(torch.OutOfMemoryError):
+        predictor(*make_clip(5), RATE)
+    assert seen == [5, 1]

@@ -1,6 +1,5 @@
 """Segments what sounds in a video, from its file or from arrays."""
 
-import itertools
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,12 +26,9 @@ from .ahead import ahead
 from .devices import fall_back_to_cpu
 from .engines import use_engine
 from .tracking import ObjectTracker
-from .windows import SlidingSound, Windows
+from .windows import Frame, SlidingSound, Windows, frames_at_once, frames_together
 
 logger = logging.getLogger(__name__)
-Frame = tuple[Fraction, np.ndarray]  # seconds, where in the video it stands, and uint8 [H, W, 3]
-
-PIXELS_AT_ONCE = 5 * 1920 * 1080  # of the frames that are segmented together: their results are of their own size
 
 
 @dataclass
@@ -172,7 +168,7 @@ class AVSPredictor:
         if not reader.has_audio:
             logger.warning("%s: has no sound: it is taken as silence.", reader.path)
         sound = SlidingSound(reader.audio_blocks(), reader.audio_rate)
-        depth = _frames_at_once(reader.height, reader.width, windows.length)
+        depth = frames_at_once(reader.height, reader.width, windows.length)
 
         def results() -> Iterator[FrameResult]:
             with closing(ahead(reader.sample(fps), depth)) as frames:
@@ -213,7 +209,7 @@ class AVSPredictor:
         """
         tracker = ObjectTracker()
         features: dict[int, Tensor] = {}  # of the windows under way, by their first second
-        for chunk in _chunks(timed_frames, windows.length):
+        for chunk in frames_together(timed_frames, windows.length):
             seconds = [int(time) for time, _ in chunk]
             features = {start: known for start, known in features.items() if start + windows.length > seconds[0]}
             for start in sorted({start for second in seconds for start in windows.starts_of(second)} - set(features)):
@@ -249,18 +245,10 @@ class AVSPredictor:
             inside = [number for number, second in enumerate(seconds) if start in windows.starts_of(second)]
             if not inside:
                 continue
-            output = self.model(
-                [
-                    {
-                        "images": torch.stack([images[number] for number in inside]),
-                        "audio_embedding": features[start],
-                        "frame_indices": torch.tensor([seconds[number] - start for number in inside]),
-                        "height": height,
-                        "width": width,
-                    }
-                ]
-            )[0]
-            for number, soft_map, found in zip(inside, output["sem_seg"].cpu(), output["instances"]):
+            seen = torch.stack([images[number] for number in inside])
+            offsets = torch.tensor([seconds[number] - start for number in inside])
+            outputs = self._run_model(seen, offsets, features[start], (height, width))
+            for number, (soft_map, found) in zip(inside, outputs):
                 weight = windows.weight(seconds[number] - start)
                 maps[number] = maps[number] + weight * soft_map if number in maps else weight * soft_map
                 weights[number] += weight
@@ -272,20 +260,29 @@ class AVSPredictor:
             for number, (time, frame) in enumerate(chunk)
         ]
 
+    def _run_model(
+        self, images: Tensor, seconds: Tensor, audio_features: Tensor, size: tuple[int, int]
+    ) -> list[tuple[Tensor, Instances]]:
+        """Each frame's soft map, on the CPU, and objects; one frame at a time where a GPU lacks the memory for all."""
+        clip = {
+            "images": images,
+            "audio_embedding": audio_features,
+            "frame_indices": seconds,
+            "height": size[0],
+            "width": size[1],
+        }
+        try:
+            output = self.model([clip])[0]
+            return list(zip(output["sem_seg"].cpu(), output["instances"]))
+        except torch.OutOfMemoryError:
+            if len(images) == 1:
+                raise
+        # Outside of `except`, so that what the failed attempt holds is free.
+        logger.warning("%d frames at once are too many for the GPU's memory: one at a time is tried.", len(images))
+        parts = zip(images.split(1), seconds.split(1))
+        return [found for image, second in parts for found in self._run_model(image, second, audio_features, size)]
+
     def _image(self, frame: np.ndarray) -> Tensor:
         image = AugInput(frame if self.cfg.INPUT.FORMAT == "RGB" else frame[:, :, ::-1])
         AugmentationList([self.resize])(image)
         return torch.as_tensor(np.ascontiguousarray(image.image.transpose(2, 0, 1)))
-
-
-def _chunks(timed_frames: Iterable[Frame], length: int) -> Iterator[list[Frame]]:
-    """Yields lists of `length` frames with their times; of fewer where they are large, but of one at least."""
-    remaining = iter(timed_frames)
-    for first in remaining:
-        height, width = first[1].shape[:2]
-        at_once = _frames_at_once(height, width, length)
-        yield [first, *itertools.islice(remaining, at_once - 1)]
-
-
-def _frames_at_once(height: int, width: int, length: int) -> int:
-    return min(length, max(1, PIXELS_AT_ONCE // (height * width)))

@@ -1,12 +1,17 @@
 """A video in windows of T seconds: which of them see a second, and the sound that each of them hears."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
 
 import numpy as np
 
 from ..data.audio import SAMPLE_RATE
 
+Frame = tuple[Fraction, np.ndarray]  # seconds, where in the video it stands, and uint8 [H, W, 3]
+
 BLENDINGS = ("average", "triangle")
+PIXELS_AT_ONCE = 5 * 1920 * 1080  # of the frames that are segmented together: their results are of their own size
 
 
 class Windows:
@@ -80,3 +85,16 @@ class SlidingSound:
         samples = np.concatenate(self._kept)[max(0, begin - self._first) : end - self._first]
         # A rest too short to make a sample at the rate that the model hears is silence.
         return (samples if len(samples) * SAMPLE_RATE >= self._rate and len(samples) else None), self._rate
+
+
+def frames_together(timed_frames: Iterable[Frame], length: int) -> Iterator[list[Frame]]:
+    """Yields lists of `length` frames with their times; of fewer where they are large, but of one at least."""
+    remaining = iter(timed_frames)
+    for first in remaining:
+        height, width = first[1].shape[:2]
+        at_once = frames_at_once(height, width, length)
+        yield [first, *itertools.islice(remaining, at_once - 1)]
+
+
+def frames_at_once(height: int, width: int, length: int) -> int:
+    return min(length, max(1, PIXELS_AT_ONCE // (height * width)))
