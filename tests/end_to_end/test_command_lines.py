@@ -18,6 +18,7 @@ NEEDED = {
     "demo": ["--input", "a.mp4", "--output", "out"],
     "export_model": ["--format", "torchscript", "--output", "new.pt"],
     "package_model": ["--output", "new"],
+    "predict_lake": ["--input", "lake", "--output", "out"],
     "pretrain_audio": ["--output", "out"],
     "train_net": [],
     "visualize_data": ["--output", "out"],
@@ -64,7 +65,7 @@ def test_what_is_wrong_with_a_config_is_told_in_the_same_words(
     assert [path.name for path in tmp_path.iterdir()] == ["broken.yaml"]
 
 
-@pytest.mark.parametrize("command", ["compare_sounds", "demo", "package_model", "web_demo"])
+@pytest.mark.parametrize("command", ["compare_sounds", "demo", "package_model", "predict_lake", "web_demo"])
 def test_a_model_that_is_missing_is_told_in_the_same_words(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
@@ -85,7 +86,14 @@ def test_a_trained_model_that_does_not_come_along_is_told_in_the_same_words(comm
     assert told in capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("command, needed", [("demo", ["--input", "street.mp4"]), ("web_demo", [])])
+@pytest.mark.parametrize(
+    "command, needed",
+    [
+        ("demo", ["--input", "street.mp4"]),
+        ("predict_lake", ["--input", "lake", "--output", "output/videos"]),
+        ("web_demo", []),
+    ],
+)
 def test_the_commands_that_take_videos_take_a_model_that_comes_along(command, needed, packaged, monkeypatch):
     parser = importlib.import_module(command).make_parser()
     args = parser.parse_args(needed)

@@ -113,11 +113,13 @@ class CommandParser(argparse.ArgumentParser):
         except OSError as error:
             self.error(f"--output {path}: cannot be made ({error.strerror})")
 
-    def check_packages(self, what: str, names: Iterable[str]) -> None:
-        """Packages that only `what` needs, which can be left out of an installation."""
+    def check_packages(self, what: str, names: Iterable[str], extra: str | None = None) -> None:
+        """Packages that only `what` needs, which can be left out of an installation; `extra` is that of this package
+        which has them all."""
         missing = [name for name in names if importlib.util.find_spec(name) is None]
         if missing:
-            self.error(f"{what} needs {', '.join(missing)}: pip install {' '.join(missing)}")
+            install = f"'transavs[{extra}]'" if extra else " ".join(missing)
+            self.error(f"{what} needs {', '.join(missing)}: pip install {install}")
 
     def find_videos(self, option: str, inputs: Iterable[str]) -> list[str]:
         try:

@@ -86,7 +86,7 @@ class VideoOutputs:
         self.writer.write(picture, result.time, 1 / self.fps)
         if self.masks_folder:
             self._write_mask(mask, self.masks_folder / f"{len(self.frames):06d}.png")
-        self.frames.append(self._description(result, mask) if self.json_path else None)
+        self.frames.append(describe_frame(result, self.threshold) if self.json_path else None)
 
     def _write_mask(self, mask: torch.Tensor, path: Path) -> None:
         with _told_with(path):
@@ -99,22 +99,6 @@ class VideoOutputs:
         # Where windows overlap, a pixel may sound that no object of the nearest one has.
         rest = mask & ~objects.pred_masks.any(0)
         return draw_objects(overlay(frame, rest.numpy()) if rest.any() else frame, objects)
-
-    def _description(self, result: FrameResult, mask: torch.Tensor) -> dict[str, Any]:
-        objects = result.instances
-        return {
-            "time": result.time,
-            "segmentation": encode_mask(mask),
-            "instances": [
-                {"object": number, "score": score, "category_id": category, "segmentation": encode_mask(object_mask)}
-                for number, score, category, object_mask in zip(
-                    objects.object_number.tolist(),
-                    objects.scores.tolist(),
-                    objects.pred_classes.tolist(),
-                    objects.pred_masks,
-                )
-            ],
-        }
 
     def _write_json(self, path: Path) -> None:
         description = {
@@ -131,6 +115,29 @@ class VideoOutputs:
     def _remove_masks(self) -> None:
         if self.masks_folder:
             shutil.rmtree(self.masks_folder, ignore_errors=True)
+
+
+def describe_frame(result: FrameResult, threshold: float) -> dict[str, Any]:
+    """What sounds in a frame, for JSON: its time in seconds, all that sounds, and each object; masks as COCO RLE.
+
+    Args:
+        result: of the frame.
+        threshold: a pixel sounds above it.
+    """
+    objects = result.instances
+    return {
+        "time": result.time,
+        "segmentation": encode_mask((result.sem_seg > threshold).any(0)),
+        "instances": [
+            {"object": number, "score": score, "category_id": category, "segmentation": encode_mask(object_mask)}
+            for number, score, category, object_mask in zip(
+                objects.object_number.tolist(),
+                objects.scores.tolist(),
+                objects.pred_classes.tolist(),
+                objects.pred_masks,
+            )
+        ],
+    }
 
 
 @contextmanager
