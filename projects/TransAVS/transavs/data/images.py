@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 def image_size(path: FilePath, what: str) -> tuple[int, int]:
     """(width, height), from the file's head; errors as `read_frame`'s, which call the picture `what`."""
-    return _read(path, what, lambda image: image.size)
+    return read_picture(path, what, lambda image: image.size)
 
 
 def read_frame(path: FilePath, image_format: str) -> NDArray[np.uint8]:
@@ -37,7 +37,7 @@ def read_frame(path: FilePath, image_format: str) -> NDArray[np.uint8]:
     Raises:
         AVSDatasetError: the file is missing, not an image, or has more than MAX_PIXELS pixels.
     """
-    return _read(path, "frame", lambda _: detection_utils.read_image(path, image_format))
+    return read_picture(path, "frame", lambda _: detection_utils.read_image(path, image_format))
 
 
 def read_mask(path: FilePath) -> NDArray[np.bool_]:
@@ -49,12 +49,12 @@ def read_mask(path: FilePath) -> NDArray[np.bool_]:
     Raises:
         AVSDatasetError: see `read_frame`.
     """
-    return _read(path, "mask", _mask_pixels)
+    return read_picture(path, "mask", _mask_pixels)
 
 
 def mask_levels(path: FilePath) -> set[int]:
     """The levels of grey that a mask image has, 0 to 255. Raises: AVSDatasetError: see `read_frame`."""
-    return _read(path, "mask", lambda image: set(np.unique(np.asarray(image.convert("L"))).tolist()))
+    return read_picture(path, "mask", lambda image: set(np.unique(np.asarray(image.convert("L"))).tolist()))
 
 
 def read_instances(path: FilePath) -> NDArray[np.bool_]:
@@ -66,10 +66,11 @@ def read_instances(path: FilePath) -> NDArray[np.bool_]:
     Raises:
         AVSDatasetError: see `read_frame`; or the picture is not a grey one, or its masks have more pixels than that.
     """
-    return _read(path, "picture of instances", _numbered_masks)
+    return read_picture(path, "picture of instances", _numbered_masks)
 
 
-def _read(path: FilePath, what: str, decode: Callable[[Image.Image], T]) -> T:
+def read_picture(path: FilePath, what: str, decode: Callable[[Image.Image], T]) -> T:
+    """What `decode` makes of a picture; errors as `read_frame`'s, which call the picture `what`."""
     if not os.path.isfile(path):
         raise AVSDatasetError(f"{path}: no such file, expected a {what}")
     try:
