@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from transavs.command_line import CommandParser, run
 from transavs.data import checking
-from transavs.data.avsbench import DATASET_FOLDERS, datasets_root
 from transavs.data.layout import LAYOUTS
+from transavs.data.registration import DATASET_FOLDERS, datasets_root
 
 
 def make_parser():

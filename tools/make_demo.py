@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from transavs.command_line import CommandParser, run
-from transavs.data.avsbench import DATASET_FOLDERS, datasets_root
+from transavs.data.registration import DATASET_FOLDERS, datasets_root
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_PACKAGES_STATUS = 3  # of prepare_stamps.py, which has then said why

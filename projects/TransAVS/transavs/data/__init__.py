@@ -2,8 +2,9 @@
 
 import os
 
-from .avsbench import DATASET_FOLDERS, AVSDatasetError, datasets_root, load_avsbench, register_avs_dataset
+from .avsbench import AVSDatasetError, load_avsbench, register_avs_dataset
 from .layout import LAYOUTS, SPLITS
+from .registration import DATASET_FOLDERS, datasets_root
 
 __all__ = ["AVSDatasetError", "load_avsbench", "register_avs_dataset"]
 

@@ -1,47 +1,27 @@
 """AVSBench: its clips listed and checked, and its registration with Detectron2's catalogs."""
 
-import csv
 import os
-from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
-
-from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from .errors import AVSDatasetError
 from .header_cache import header_cache
 from .images import image_size
 from .layout import LAYOUTS, NUM_FRAMES, SPLITS, ClipPaths, FilePath, Layout
-
-MAX_PROBLEMS_SHOWN = 10
-MAX_NAME_BYTES = 200  # of a clip's id, to which its files' names add a little; file systems take 255
-OBJECTS_COLUMN = "objects"  # of a csv, at will: all that a clip shows, sounding or not, with OBJECTS_SEPARATOR between
-OBJECTS_SEPARATOR = ";"
-DATASET_FOLDERS = {"avsbench": "AVSBench", "stamps": "stamps", "toy": "toy"}  # registered prefix -> folder
-ReadSize = Callable[[str, str], tuple[int, int]]  # of a picture's path, and what an error calls it
-HOW_TO_GET = (
-    "datasets/README.md says how to get AVSBench and how the folders must look; "
-    "datasets/prepare_toy.py and datasets/prepare_stamps.py make data of the same layout"
+from .listing import (
+    HOW_TO_GET,
+    OBJECTS_COLUMN,
+    ReadSize,
+    check_sizes,
+    has_content,
+    is_file_name,
+    numbered_rows,
+    raise_problems,
+    read_lines,
+    require,
+    split_objects,
 )
-
-
-def datasets_root() -> str:
-    """The folder of all datasets: `$DETECTRON2_DATASETS`, by default `datasets/`, as everywhere in Detectron2."""
-    return os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
-
-
-def _require(value: str, known: Iterable[str], what: str) -> None:
-    if value not in known:
-        raise AVSDatasetError(f"unknown {what} {value!r}: expected one of {', '.join(known)}")
-
-
-def _raise_problems(problems: Sequence[str], where: FilePath) -> None:
-    if not problems:
-        return
-    shown = problems[:MAX_PROBLEMS_SHOWN]
-    hidden = len(problems) - len(shown)
-    tail = f"\n  ... and {hidden} more" if hidden else ""
-    raise AVSDatasetError(f"{where}: {len(problems)} problem(s)\n  " + "\n  ".join(shown) + tail)
+from .registration import register_clips
 
 
 def read_clip_table(root: FilePath, subset: str) -> list[dict[str, str]]:
@@ -54,7 +34,7 @@ def read_clip_table(root: FilePath, subset: str) -> list[dict[str, str]]:
         AVSDatasetError: there is no such file, it is not a readable csv, or has rows that cannot be used.
     """
     rows, problems = check_clip_table(root, subset)
-    _raise_problems(problems, Path(root) / LAYOUTS[subset].csv_file)
+    raise_problems(problems, Path(root) / LAYOUTS[subset].csv_file)
     return rows
 
 
@@ -64,25 +44,16 @@ def check_clip_table(root: FilePath, subset: str) -> tuple[list[dict[str, str]],
     Returns:
         (the rows that can be used, what is wrong with the others)
     """
-    _require(subset, LAYOUTS, "subset")
+    require(subset, LAYOUTS, "subset")
     layout = LAYOUTS[subset]
     root, path = Path(root), Path(root) / layout.csv_file
     if not root.is_dir():
         raise AVSDatasetError(f"dataset folder {root} does not exist. {HOW_TO_GET}.")
-    if not path.is_file():
-        raise AVSDatasetError(f"{path} does not exist, the list of the subset's clips. {HOW_TO_GET}.")
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        try:
-            lines = list(csv.reader(file, strict=True))
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise AVSDatasetError(f"{path}: not a readable csv file in UTF-8: {error}") from error
-    return _parse_rows(lines, path, layout)
+    return _parse_rows(read_lines(path, layout.columns), path, layout)
 
 
 def _parse_rows(lines: list[list[str]], path: Path, layout: Layout) -> tuple[list[dict[str, str]], list[str]]:
-    if not lines:
-        raise AVSDatasetError(f"{path} is empty: expected a header such as {','.join(layout.columns)}")
-    header = [column.strip() for column in lines[0]]
+    header = lines[0]
     missing = [column for column in layout.needed_columns() if column not in header[1:]]
     if missing:
         raise AVSDatasetError(
@@ -92,11 +63,9 @@ def _parse_rows(lines: list[list[str]], path: Path, layout: Layout) -> tuple[lis
     rows: list[dict[str, str]] = []
     problems: list[str] = []
     first_seen: dict[str, int] = {}  # the row of each id
-    for number, values in enumerate(lines[1:], start=2):
-        if not any(value.strip() for value in values):
-            continue
-        row = dict(zip(header[1:], (value.strip() for value in values[1:])))
-        row["name"] = values[0].strip()
+    for number, values in numbered_rows(lines):
+        row = dict(zip(header[1:], values[1:]))
+        row["name"] = values[0]
         found = _row_problems(row, layout, len(values), len(header))
         if not found and row["name"] in first_seen:
             found = [f"id {row['name']!r} stands already in row {first_seen[row['name']]}; expected each id once"]
@@ -115,15 +84,9 @@ def _row_problems(row: dict[str, str], layout: Layout, num_values: int, num_colu
             problems.append(f"column {column!r} is empty")
         elif column == "split" and row[column] not in SPLITS:
             problems.append(f"column 'split' is {row[column]!r}, expected one of {', '.join(SPLITS)}")
-        elif column != "split" and not _is_file_name(row[column]):
+        elif column != "split" and not is_file_name(row[column]):
             problems.append(f"column {column!r} is {row[column]!r}, expected a file's name without a path")
     return problems
-
-
-def _is_file_name(text: str) -> bool:
-    """Whether files called after it lie in the folder that they are meant for."""
-    short = len(os.fsencode(text)) <= MAX_NAME_BYTES
-    return short and text.isprintable() and text not in (".", "..") and not set(text) & set("/\\")
 
 
 def load_avsbench(root: FilePath, subset: str, split: str, read_size: ReadSize = image_size) -> list[dict[str, Any]]:
@@ -142,7 +105,7 @@ def load_avsbench(root: FilePath, subset: str, split: str, read_size: ReadSize =
         csv's column of that name; without it, the category of an S4 clip. `instance_file_names`, of the same form as
         `sem_seg_file_names`, is there where the clip has a picture of its single objects' masks.
     """
-    _require(split, SPLITS, "split")
+    require(split, SPLITS, "split")
     rows = [row for row in read_clip_table(root, subset) if row["split"] == split]
     csv_path = Path(root) / LAYOUTS[subset].csv_file
     if not rows:
@@ -153,7 +116,7 @@ def load_avsbench(root: FilePath, subset: str, split: str, read_size: ReadSize =
         dataset_dict, found = _describe_clip(root, subset, split, row, read_size)
         dataset_dicts.append(dataset_dict)
         problems += [f"clip {row['name']}: {problem}" for problem in found]
-    _raise_problems(problems, f"{csv_path}, split {split!r}")
+    raise_problems(problems, f"{csv_path}, split {split!r}")
     return dataset_dicts
 
 
@@ -165,8 +128,8 @@ def _describe_clip(
     annotated = LAYOUTS[subset].annotated_frames(split)
     frames = [paths.frame(k) for k in range(1, NUM_FRAMES + 1)]
     masks = [paths.mask(k) if k in annotated else None for k in range(1, NUM_FRAMES + 1)]
-    audio = next((path for path in (paths.wav, paths.log_mel) if _has_content(path)), None)
-    size, problems = _check_sizes(frames, masks, read_size)
+    audio = next((path for path in (paths.wav, paths.log_mel) if has_content(path)), None)
+    size, problems = check_sizes(frames, masks, read_size)
     if audio is None:
         problems.append(f"no audio: expected {paths.wav} or {paths.log_mel}")
     dataset_dict = {
@@ -180,62 +143,15 @@ def _describe_clip(
     if subset == "s4":
         dataset_dict["category"] = row["category"]
     instances = [paths.instances(k) if k in annotated else None for k in range(1, NUM_FRAMES + 1)]
-    found = [path for path in instances if path and _has_content(path)]
+    found = [path for path in instances if path and has_content(path)]
     if found:
         dataset_dict["instance_file_names"] = instances
         missing = [path for path in instances if path and path not in found]
         problems += [f"instances of a frame are missing or empty: expected {path}" for path in missing]
     objects = row.get(OBJECTS_COLUMN) or row.get("category")
     if objects:
-        dataset_dict["objects"] = [name.strip() for name in objects.split(OBJECTS_SEPARATOR)]
+        dataset_dict["objects"] = split_objects(objects)
     return dataset_dict, problems
-
-
-def _check_sizes(
-    frames: Sequence[str], masks: Sequence[str | None], read_size: ReadSize
-) -> tuple[tuple[int, int], list[str]]:
-    """Returns: (the first frame's (width, height), a list of problems). Reads headers only."""
-    problems: list[str] = []
-    clip_size: tuple[int, int] | None = None
-    for index, (frame, mask) in enumerate(zip(frames, masks)):
-        # Unannotated frames are not opened: S4's training split has four times as many of them as of the others.
-        frame_size = _image_size(frame, problems, "frame", index, read_size if mask is not None else None)
-        clip_size = clip_size or frame_size
-        if frame_size and clip_size and frame_size != clip_size:
-            problems.append(f"frame {frame} is {_show(frame_size)}, expected {_show(clip_size)} as the first frame")
-        if mask is None:
-            continue
-        mask_size = _image_size(mask, problems, "mask", index, read_size)
-        if mask_size and frame_size and mask_size != frame_size:
-            problems.append(f"mask {mask} is {_show(mask_size)}, expected {_show(frame_size)} as its frame")
-    return clip_size or (0, 0), problems
-
-
-def _image_size(
-    path: str, problems: list[str], what: str, index: int, read_size: ReadSize | None
-) -> tuple[int, int] | None:
-    """Without `read_size` it is only seen whether the file is there."""
-    if not _has_content(path):
-        problems.append(f"{what} {index + 1} of {NUM_FRAMES} is missing or empty: expected {path}")
-        return None
-    if read_size is None:
-        return None
-    try:
-        return read_size(path, what)
-    except AVSDatasetError as error:
-        problems.append(str(error))
-        return None
-
-
-def _has_content(path: str) -> bool:
-    try:
-        return os.stat(path).st_size > 0
-    except OSError:
-        return False
-
-
-def _show(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]} (width x height)"
 
 
 def register_avs_dataset(name: str, root: FilePath, subset: str, split: str) -> None:
@@ -247,8 +163,8 @@ def register_avs_dataset(name: str, root: FilePath, subset: str, split: str) -> 
         subset: "s4" or "ms3": which of the two layouts the clips have.
         split: "train", "val" or "test".
     """
-    _require(subset, LAYOUTS, "subset")
-    _require(split, SPLITS, "split")
+    require(subset, LAYOUTS, "subset")
+    require(split, SPLITS, "split")
     root = os.fspath(root)
 
     def load() -> list[dict[str, Any]]:
@@ -258,21 +174,3 @@ def register_avs_dataset(name: str, root: FilePath, subset: str, split: str) -> 
         return clips
 
     register_clips(name, load, subset=subset, split=split, root=root)
-
-
-def register_clips(name: str, load: Callable[[], list[dict[str, Any]]], **metadata: object) -> None:
-    """Make what `load` lists known to Detectron2 under `name`, as a dataset that AVSEvaluator scores.
-
-    Args:
-        load: gives the dataset dicts, when the dataset is used.
-        metadata: more of it for Detectron2's MetadataCatalog. `training_only` keeps the dataset out of testing.
-    """
-    DatasetCatalog.register(name, load)
-    MetadataCatalog.get(name).set(
-        evaluator_type="avs",
-        stuff_classes=["sounding"],
-        stuff_colors=[(255, 64, 64)],
-        thing_classes=["sounding"],
-        thing_colors=[(255, 64, 64)],
-        **metadata,
-    )

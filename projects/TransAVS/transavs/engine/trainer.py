@@ -27,6 +27,7 @@ from ..data.audio_modes import replace_audio
 from ..data.avsbench import AVSDatasetError
 from ..data.mapper import AVSDatasetMapper
 from ..data.reading import annotated_seconds
+from ..data.registration import registered_datasets
 from ..data.training_stream import build_training_loader, leave_signals_to_trainer
 from ..evaluation import AVSEvaluator
 from ..weights.checkpointer import AVSCheckpointer
@@ -242,11 +243,8 @@ def _known(names: Sequence[str], key: str) -> list[str]:
     """`names`, once it is sure that the config's `key` names at least one dataset and registered ones only."""
     unknown = [name for name in names if name not in DatasetCatalog]
     if unknown or not names:
-        registered = [
-            name for name in DatasetCatalog.list() if MetadataCatalog.get(name).get("evaluator_type") == "avs"
-        ]
         found = ", ".join(unknown) + " not registered" if unknown else "no dataset"
-        raise AVSDatasetError(f"{key}: {found}; expected some of: {', '.join(sorted(registered))}")
+        raise AVSDatasetError(f"{key}: {found}; expected some of: {', '.join(registered_datasets())}")
     unscored = [name for name in names if MetadataCatalog.get(name).get("training_only")]
     if unscored and key != "DATASETS.TRAIN":
         reason = "composed anew each time that it is read, for DATASETS.TRAIN only"

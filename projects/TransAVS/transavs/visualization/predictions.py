@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 
 from ..data.audio import read_waveform
 from ..data.images import read_frame, read_mask
+from ..data.registration import registered_datasets
 from ..evaluation.avs_evaluator import decode_mask
 from ..evaluation.metrics import jaccard
 from .clips import ClipPicture
@@ -25,8 +26,7 @@ class PredictionsError(ValueError):
 def load_dataset(name: str) -> Clips:
     """The clips of a registered dataset."""
     if name not in DatasetCatalog.list():
-        known = (other for other in DatasetCatalog.list() if MetadataCatalog.get(other).get("evaluator_type") == "avs")
-        raise PredictionsError(f"dataset {name}: not registered; expected one of {', '.join(sorted(known))}")
+        raise PredictionsError(f"dataset {name}: not registered; expected one of {', '.join(registered_datasets())}")
     return {clip["video_id"]: clip for clip in DatasetCatalog.get(name)}
 
 

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
-from ..avsbench import DATASET_FOLDERS, LAYOUTS, SPLITS, AVSDatasetError, datasets_root
+from ..avsbench import LAYOUTS, SPLITS, AVSDatasetError
+from ..registration import DATASET_FOLDERS, datasets_root
 from .clips import ClipMaker
 from .debian import PackageError
 from .writing import prepare_subset

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..avsbench import AVSDatasetError, register_clips
+from ..avsbench import AVSDatasetError
 from ..layout import NUM_FRAMES
 from ..raw_clip import RawClip
+from ..registration import register_clips
 from ..sound import Sound
 from .backgrounds import Pan, Photograph, load_backgrounds, read_photograph
 from .clips import random_schedule

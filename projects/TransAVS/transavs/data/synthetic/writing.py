@@ -19,7 +19,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from ...evaluation.metrics import jaccard
-from ..avsbench import LAYOUTS, NUM_FRAMES, OBJECTS_COLUMN, OBJECTS_SEPARATOR, SPLITS, AVSDatasetError, ClipPaths
+from ..avsbench import LAYOUTS, NUM_FRAMES, SPLITS, AVSDatasetError, ClipPaths
+from ..listing import OBJECTS_COLUMN, OBJECTS_SEPARATOR
 from .clips import Clip, ClipMaker, clip_generator
 from .sounds import SAMPLE_RATE
 
