@@ -1,4 +1,6 @@
-"""A clip of AVSBench's form, and a mapper that reads it at a small size."""
+"""A clip of AVSBench's form, a mapper that reads it at a small size, and a folder of AVSBench-semantic's form."""
+
+import json
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image
 
 from transavs import add_transavs_config
 from transavs.data.mapper import AVSDatasetMapper
+from transavs.data.palette import encode_labels
 
 HEIGHT, WIDTH = 40, 60
 
@@ -76,3 +79,69 @@ def make_clip():
         }
 
     return make
+
+
+SEMANTIC_LABELS = ("background", "cow", "cow_white", "dog", "man")
+SEMANTIC_CLIPS = (  # uid, label, split, what sounds
+    ("a_0_5000", "v1s", "train", ("dog",)),
+    ("b", "v1m", "train", ("cow_white", "man")),
+    ("c_1", "v2", "train", ("man",)),
+    ("d", "v1s", "val", ("cow",)),
+    ("e", "v1m", "test", ("dog", "man")),
+    ("f", "v2", "test", ("man", "cow", "dog")),
+)
+
+
+class SemanticClips:
+    """A folder of AVSBench-semantic's form, made in a fraction of a second: six clips, each a noise of its own.
+
+    Attributes:
+        root: the folder that holds `AVSBench-semantic/`.
+        folder: that one.
+        labels: the labels' names.
+        clips: (uid, label, split, names of what sounds) of each.
+    """
+
+    size = (30, 20)  # of frames, width and height
+    labels, clips = SEMANTIC_LABELS, SEMANTIC_CLIPS
+
+    def __init__(self, root):
+        self.root, self.folder = root, root / "AVSBench-semantic"
+        self.folder.mkdir()
+        (self.folder / "label2idx.json").write_text(json.dumps({name: i for i, name in enumerate(self.labels)}))
+        self.write_rows(*((*clip, "_".join(names)) for *clip, names in self.clips))
+        for number, (uid, label, split, _) in enumerate(self.clips):
+            rng = np.random.default_rng(number)
+            clip, seconds = self.folder / label / uid, 10 if label == "v2" else 5
+            for part in ("frames", "labels_rgb"):
+                (clip / part).mkdir(parents=True)
+            for k in range(seconds):
+                pixels = rng.integers(0, 256, (*self.size[::-1], 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(clip / "frames" / f"{k}.jpg")
+                if (label, split) != ("v1s", "train") or k == 0:
+                    Image.fromarray(encode_labels(self.label_map(uid, k))).save(clip / "labels_rgb" / f"{k}.png")
+            soundfile.write(clip / "audio.wav", rng.uniform(-0.5, 0.5, seconds * 8000), 8000)
+
+    def write_rows(self, *clips):
+        """Writes metadata.csv; takes (uid, label, split, a_obj) of each clip."""
+        rows = [f"{uid},{uid},0,0,{a_obj},{split},{label}" for uid, label, split, a_obj in clips]
+        (self.folder / "metadata.csv").write_text("\n".join(["vid,uid,s_min,s_sec,a_obj,split,label", *rows]) + "\n")
+
+    def path(self, uid, part=""):
+        """Of a clip's file, such as "frames/0.jpg"."""
+        return self.folder / next(label for name, label, *_ in self.clips if name == uid) / uid / part
+
+    def label_map(self, uid, k):
+        """The truth of frame k, uint8 [H, W]: side by side what sounds then; of several things not each in each."""
+        _, label, _, names = next(clip for clip in self.clips if clip[0] == uid)
+        labels = np.zeros(self.size[::-1], np.uint8)
+        for place, name in enumerate(names):
+            if label == "v1s" or (place + k) % 4:
+                labels[4 + k : 10 + k, 2 + 9 * place : 8 + 9 * place] = self.labels.index(name)
+        return labels
+
+
+@pytest.fixture
+def semantic(tmp_path):
+    """A folder of AVSBench-semantic's form; see the class."""
+    return SemanticClips(tmp_path)

@@ -5,6 +5,7 @@ Importing this registers the model, its parts and the datasets with Detectron2.
 
 from .config import add_transavs_config
 from .data.avsbench import register_avs_dataset
+from .data.semantic import register_avss_dataset
 from .data.synthetic import register_composed_dataset
 from .engine.predictor import AVSPredictor
 from .evaluation import AVSEvaluator
@@ -19,5 +20,6 @@ __all__ = [
     "__version__",
     "add_transavs_config",
     "register_avs_dataset",
+    "register_avss_dataset",
     "register_composed_dataset",
 ]
