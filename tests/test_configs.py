@@ -9,20 +9,21 @@ import safetensors.torch
 import torch
 import torchvision
 from detectron2.config import get_cfg
-from detectron2.data import DatasetCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Instances
 from detectron2.utils.file_io import PathManager
 
 from transavs import add_transavs_config
 from transavs.data.audio import EXAMPLE_SHAPE
+from transavs.data.semantic_layout import AVSBENCH_LABELS
 from transavs.engine import AVSTrainer
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 ALL = sorted(path for path in CONFIGS.rglob("*.yaml") if not path.stem.startswith("Base-"))
 SMALL = [path for path in ALL if path.stem.startswith(("toy", "stamps"))]
 # S4's models are the same, as the tests below check, and so are those of the plus recipe.
-PAPERS = [path for path in ALL if path.stem.startswith("avs_ms3") and path.parent.name != "plus"]
+PAPERS = [path for path in ALL if path.stem.startswith(("avs_ms3", "avss")) and path.parent.name != "plus"]
 
 
 def load(path):
@@ -82,6 +83,20 @@ def test_an_ablation_changes_what_it_names_and_nothing_else(subset, name):
     assert load(CONFIGS / "ablations" / f"avs_{subset}_R101_{name}.yaml") == expected
 
 
+@pytest.mark.parametrize("backbone", ["R101", "swin_base"])
+def test_semantic_configs_are_ms3s_with_classes_and_ten_seconds(backbone):
+    expected = load(CONFIGS / f"avs_ms3_{backbone}.yaml")
+    expected.MODEL.WEIGHTS = f"{expected.OUTPUT_DIR}/model_best.pth"
+    expected.MODEL.SEM_SEG_HEAD.NUM_CLASSES = len(AVSBENCH_LABELS) - 1
+    expected.MODEL.TRANSAVS.NUM_FRAMES = 10
+    expected.INPUT.TARGETS = "classes"
+    names = [(f"avsbench_ss_{split}",) for split in ("train", "val", "test")]
+    expected.DATASETS.TRAIN, expected.DATASETS.VAL, expected.DATASETS.TEST = names
+    expected.OUTPUT_DIR = f"output/avss_{backbone}"
+    assert load(CONFIGS / f"avss_{backbone}.yaml") == expected
+    assert all(len(MetadataCatalog.get(name).thing_classes) == 70 for (name,) in names)
+
+
 @contextmanager
 def nothing_to_read():
     """Refuses what fetches or reads anything."""
@@ -118,14 +133,14 @@ def build_random(path, *overrides):
         return cfg, build_model(cfg).train()
 
 
-def random_clip():
+def random_clip(cfg):
     mask = torch.zeros(1, 64, 64, dtype=torch.bool)
     mask[:, 10:50, 10:50] = True
     target = Instances((64, 64), gt_classes=torch.zeros(1, dtype=torch.int64), gt_masks=BitMasks(mask))
     return {
         "images": torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8),
         "frame_indices": torch.tensor([0, 4]),
-        "audio_log_mel": torch.randn(5, *EXAMPLE_SHAPE),
+        "audio_log_mel": torch.randn(cfg.MODEL.TRANSAVS.NUM_FRAMES, *EXAMPLE_SHAPE),
         "instances": [target] * 2,
     }
 
@@ -166,7 +181,7 @@ def test_the_papers_models_take_a_training_step(path):
     cfg, model = build_random(path)
     optimizer = AVSTrainer.build_optimizer(cfg, model)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    losses = model([random_clip()])
+    losses = model([random_clip(cfg)])
     assert set(losses) == {"loss_class", "loss_dice", "loss_aqdl", "loss_aqml"}
     assert (
         all(torch.isfinite(loss) for loss in losses.values()) and losses["loss_class"] > 0 and losses["loss_dice"] > 0
@@ -183,8 +198,8 @@ def test_the_papers_models_take_a_training_step(path):
 @pytest.mark.parametrize("path", [path for path in PAPERS if path.parent == CONFIGS], ids=lambda path: path.stem)
 def test_half_precision_and_gradient_checkpointing_change_the_losses_by_rounding_alone(path):
     # Frozen batch norms, which random weights have no use for, would let the features grow beyond float16.
-    _, model = build_random(path, "MODEL.RESNETS.NORM", "BN", "MODEL.GRADIENT_CHECKPOINTING", True)
-    clip = random_clip()
+    cfg, model = build_random(path, "MODEL.RESNETS.NORM", "BN", "MODEL.GRADIENT_CHECKPOINTING", True)
+    clip = random_clip(cfg)
     exact = {name: loss.item() for name, loss in model([clip]).items()}
     for precision in (torch.float16, torch.bfloat16):
         with torch.autocast("cpu", dtype=precision):

@@ -66,6 +66,18 @@ def test_a_checkpoint_without_an_audio_backbone_leaves_that_to_its_key(make_trai
     assert all(map(torch.equal, stems(trainer.model), (weights["backbone.stem.conv1.weight"], audio)))
 
 
+def test_training_on_classes_starts_from_a_model_that_knows_none(make_trainer, small_model, saved, caplog):
+    """As configs/avss_*.yaml do, from a model that was trained on MS3."""
+    weights = small_model().state_dict()
+    keys = ["MODEL.SEM_SEG_HEAD.NUM_CLASSES", "3", "MODEL.TRANSAVS.NUM_FRAMES", "10"]
+    trainer = make_trainer("MODEL.WEIGHTS", saved(weights), *keys)
+    with caplog.at_level(logging.WARNING):
+        trainer.resume_or_load(resume=True)
+    assert caplog.text.count("weights of another shape than the model's") == len(caplog.records) == 1
+    assert torch.equal(trainer.model.backbone.stem.conv1.weight, weights["backbone.stem.conv1.weight"])
+    assert trainer.model.mask_head.classifier.weight.shape == (4, 32)
+
+
 def test_weights_that_cannot_be_had_stop_training_and_name_the_key(make_trainer):
     with pytest.raises(WeightsError, match="MODEL.BACKBONE.WEIGHTS none.pth: no such file"):
         make_trainer("MODEL.BACKBONE.WEIGHTS", "none.pth").resume_or_load()

@@ -76,12 +76,13 @@ class AVSTrainer(DefaultTrainer):
     def resume_or_load(self, resume: bool = True) -> None:
         """DefaultTrainer's; backbones that no checkpoint fills start from their own published weights.
 
-        It warns where a frozen audio backbone is left with random weights.
+        MODEL.WEIGHTS may be a model of other classes, or of clips of another length: see `fit_to`. It warns where a
+        frozen audio backbone is left with random weights.
 
         Raises:
             WeightsError: MODEL.WEIGHTS cannot be had or read; or the processes do not see the same checkpoint.
         """
-        rest = self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
+        rest = self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume, other_shapes=True)
         filled = self.checkpointer.filled
         if not self.checkpointer.resumed:
             filled = filled | initialize_parts(self.checkpointer.model, self.cfg, leave=filled)

@@ -15,6 +15,7 @@ from torch import nn
 from .comparing import first_names
 from .conversion import convert_state_dict
 from .kinds import recognize
+from .other_shapes import OtherModelError, fit_to, require_shapes
 from .published import WeightsError, local_file
 from .reading import read_checkpoint
 from .writing import written_whole
@@ -45,6 +46,7 @@ class AVSCheckpointer(Checkpointer):
         self.path_manager = PathManager
         self.filled: set[str] = set()
         self.resumed = False
+        self._other_shapes = False
 
     def save(self, name: str, **kwargs: Any) -> None:
         """`Checkpointer.save`; the file is there once it is whole.
@@ -65,22 +67,29 @@ class AVSCheckpointer(Checkpointer):
         with written_whole(Path(self.save_dir, LAST_CHECKPOINT)) as file:
             file.write(last_filename_basename.encode())
 
-    def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
+    def resume_or_load(self, path: str, *, resume: bool = True, other_shapes: bool = False) -> dict[str, Any]:
         """`Checkpointer.resume_or_load`; of the checkpoints in `save_dir` the newest that can be read counts.
 
+        Args:
+            path: of the weights to load where nothing is resumed from.
+            resume: whether the checkpoints in `save_dir` go before.
+            other_shapes: of `path`, see `load`.
+
         Raises:
-            WeightsError: see `load`.
+            WeightsError: see `load`; or the newest checkpoint is of a model with other shapes.
         """
         for checkpoint in self._newest_first() if resume else ():
             try:
                 rest = self.load(checkpoint)
+            except OtherModelError:
+                raise  # the config is another one: to start anew would write over what was trained
             except WeightsError as error:
                 self.logger.warning("Not resumed from: %s", error)
             else:
                 self.resumed = True
                 return rest
         self.resumed = False
-        return self.load(path, checkpointables=[])
+        return self.load(path, checkpointables=[], other_shapes=other_shapes)
 
     def has_checkpoint(self) -> bool:
         return any(self._newest_first())
@@ -98,20 +107,29 @@ class AVSCheckpointer(Checkpointer):
             if str(file) != last:
                 yield str(file)
 
-    def load(self, path: str | os.PathLike[str], checkpointables: list[str] | None = None) -> dict[str, Any]:
+    def load(
+        self, path: str | os.PathLike[str], checkpointables: list[str] | None = None, other_shapes: bool = False
+    ) -> dict[str, Any]:
         """`Checkpointer.load`, of a path or an address, see `local_file`; "" loads nothing.
 
+        Args:
+            path: of the file.
+            checkpointables: what is loaded beside the model, by name; None for all.
+            other_shapes: whether it may be a model of other classes, or of clips of another length, as where training
+                starts from another subset's: see `fit_to`. One warning tells what did not fit.
+
         Raises:
-            WeightsError: the file is missing, unreadable or asks to run code; nothing in it is of this model; or it is
-                a Mask2Former that does not fit as a whole.
+            WeightsError: the file is missing, unreadable or asks to run code; nothing in it is of this model; weights
+                are of another shape; or it is a Mask2Former that does not fit as a whole.
         """
         path = os.fspath(path)
         self.filled = set()
+        self._other_shapes = other_shapes
         try:
             return super().load(local_file(path) if path else path, checkpointables)
         except WeightsError as error:
             told = str(error)
-            raise WeightsError(told if told.startswith(path) else f"{path}: {told}") from error
+            raise type(error)(told if told.startswith(path) else f"{path}: {told}") from error
 
     def _load_file(self, path: str) -> dict[str, Any]:
         """fvcore's hook: `path` is a local file."""
@@ -123,8 +141,19 @@ class AVSCheckpointer(Checkpointer):
         elif not found.keys() & expected.keys():
             told = f"{source.name}, for MODEL.{source.part.upper()}.WEIGHTS" if source else first_names(found)
             raise WeightsError(f"{path}: holds no weights of a whole TransAVS, or of a Mask2Former, but: {told}")
+        else:
+            checkpoint["model"] = self._fit(found, expected, path)
         self.filled = {name.split(".")[0] for name in checkpoint["model"] if name in expected}
         return checkpoint
+
+    def _fit(self, found: dict[str, Any], expected: dict[str, Any], path: str) -> dict[str, Any]:
+        if not self._other_shapes:
+            require_shapes(found, expected, path)
+            return found
+        weights, told = fit_to(found, expected, path, self.model.audio_query_encoder.audio_context == "frame")
+        if told:
+            self.logger.warning("%s: weights of another shape than the model's: %s", path, told)
+        return weights
 
     def _convert(self, found: dict[str, Any], path: str) -> dict[str, Any]:
         conversion = convert_state_dict(found, path, self.model)
