@@ -3,6 +3,7 @@
 
     tools/check_dataset.py
     tools/check_dataset.py --root /data/mine --subset ms3 --json report.json
+    tools/check_dataset.py --subset ss
 
 Every frame, mask and sound that the lists name is read: is it there, does it fit, is a clip in two splits? AVSBench
 must have as many clips and annotated frames as were published. It ends with status 1 where something is wrong.
@@ -17,7 +18,6 @@ from tqdm import tqdm
 
 from transavs.command_line import CommandParser, run
 from transavs.data import checking
-from transavs.data.layout import LAYOUTS
 from transavs.data.registration import DATASET_FOLDERS, datasets_root
 
 
@@ -28,7 +28,10 @@ def make_parser():
     )
     parser.add_argument("--root", metavar="FOLDER", help="another folder of the same layout in its place")
     parser.add_argument(
-        "--subset", choices=LAYOUTS, nargs="+", default=list(LAYOUTS), help="one or both (default: both)"
+        "--subset",
+        choices=checking.SUBSETS,
+        nargs="+",
+        help="some of them (default: s4 and ms3, and ss where its folder is there)",
     )
     parser.add_argument("--json", metavar="FILE", help="write all that was found, too")
     return parser
