@@ -3,7 +3,8 @@
 import pytest
 
 READERS = (
-    *("list", "frame", "mask", "instances", "sound", "log_mel", "video"),
+    *("list", "semantic_list", "labels", "label_map"),
+    *("frame", "mask", "instances", "sound", "log_mel", "video"),
     *("checkpoint", "safetensors", "config", "predictions", "metrics", "headers"),
 )
 

@@ -15,8 +15,9 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+from forms import Base, Parts, Reader
 from mutating import mutate
-from readers import READERS, Base, Parts, Reader
+from readers import READERS
 
 MAX_SECONDS = 20
 MAX_BYTES = 2 << 30  # beyond what the process has before it reads

@@ -4,11 +4,7 @@ import io
 import itertools
 import json
 import pickle
-import struct
 import zipfile
-import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,12 +14,13 @@ import numpy as np
 import safetensors.torch
 import soundfile
 import torch
+from dataset_readers import DATASET_READERS
+from forms import Base, Parts, Reader, join_png, png_parts, whole
 from PIL import Image
 
 from transavs.config import ConfigError, read_config
-from transavs.data.avsbench import AVSDatasetError, load_avsbench
+from transavs.data.avsbench import AVSDatasetError
 from transavs.data.header_cache import HeaderCache
-from transavs.data.layout import LAYOUTS, ClipPaths
 from transavs.data.mapper import AVSDatasetMapper
 from transavs.data.safe_pickle import UnsafePickleError
 from transavs.data.sound_files import AudioError
@@ -32,61 +29,6 @@ from transavs.visualization.curves import MetricsError, read_metrics
 from transavs.visualization.predictions import PredictionsError, load_predictions
 from transavs.weights.published import WeightsError
 from transavs.weights.reading import read_checkpoint
-
-Parts = Sequence[bytes]
-
-
-@dataclass(frozen=True)
-class Base:
-    """A file to begin with.
-
-    Args:
-        name: what the mutated files are called.
-        parts: what of it is mutated, each by itself.
-        join: makes a file of the parts; it computes checksums and lengths, so that the reader gets beyond them.
-    """
-
-    name: str
-    parts: Parts
-    join: Callable[[Parts], bytes] = b"".join
-
-
-@dataclass(frozen=True)
-class Reader:
-    """
-    Args:
-        read: gets the path of a file.
-        bases: made in a folder.
-        errors: that it documents.
-        tells_rows: whether it tells what is wrong row by row, below its first line.
-    """
-
-    read: Callable[[Path], object]
-    bases: Callable[[Path], list[Base]]
-    errors: tuple[type[Exception], ...]
-    tells_rows: bool = False
-
-
-def whole(path: Path) -> Base:
-    return Base(path.name, [path.read_bytes()])
-
-
-# ---- A dataset's list ------------------------------------------------------------------------------------------------
-
-
-def lists(folder: Path) -> list[Base]:
-    for name in ("bark", "meow"):
-        paths = ClipPaths(folder, "s4", "train", name, "pet")
-        for path in (*map(paths.frame, range(1, 6)), paths.mask(1), paths.wav):
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            Image.new("L", (4, 4)).save(path, "png")
-    text = "name,split,category,objects\nbark,train,pet,dog;cat\nmeow,train,pet,\n"
-    return [Base(LAYOUTS["s4"].csv_file, [form.encode()]) for form in (text, text.replace(",", ", "))]
-
-
-def read_list(path: Path) -> object:
-    return load_avsbench(path.parents[1], "s4", "train")
-
 
 # ---- A clip's files --------------------------------------------------------------------------------------------------
 
@@ -100,21 +42,6 @@ def pictures(folder: Path, grey_alone: bool = False) -> list[Base]:
         (grey.convert("1") if name == "bits.png" else Image.fromarray(noise)).save(folder / name)
     chunked = [Base(path.name, png_parts(path.read_bytes()), join_png) for path in sorted(folder.glob("*.png"))]
     return [*chunked, *map(whole, sorted(folder.iterdir()))]
-
-
-def png_parts(data: bytes) -> Parts:
-    """Each chunk's name and content."""
-    parts, place = [], 8
-    while place < len(data):
-        length = int.from_bytes(data[place : place + 4], "big")
-        parts.append(data[place + 4 : place + 8 + length])
-        place += 12 + length
-    return parts
-
-
-def join_png(parts: Parts) -> bytes:
-    chunks = [struct.pack(">I", max(0, len(part) - 4)) + part + struct.pack(">I", zlib.crc32(part)) for part in parts]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def sounds(folder: Path) -> list[Base]:
@@ -257,7 +184,7 @@ def headers(folder: Path) -> list[Base]:
 
 
 READERS = {
-    "list": Reader(read_list, lists, (AVSDatasetError,), tells_rows=True),
+    **DATASET_READERS,
     "frame": Reader(ClipReader("file_names"), pictures, CLIP_ERRORS),
     "mask": Reader(ClipReader("sem_seg_file_names"), pictures, CLIP_ERRORS),
     "instances": Reader(ClipReader("instance_file_names"), partial(pictures, grey_alone=True), CLIP_ERRORS),

@@ -55,30 +55,29 @@ def read_label_map(path: FilePath, num_labels: int) -> NDArray[np.uint8]:
     Raises:
         AVSDatasetError: the picture cannot be read (see `images.read_frame`), or a pixel has another colour.
     """
-    pixels = read_picture(path, "label map", _colours)
-    # Where the colour is one of the palette, its bits give the label; where it is another one, painting tells.
-    labels = sum(_label_bits()[channel][pixels[..., channel]] for channel in range(3))
-    labels = np.asarray(labels, np.uint8)
-    if labels.max(initial=0) >= num_labels or not np.array_equal(encode_labels(labels), pixels):
-        unknown = (labels >= num_labels) | (encode_labels(labels) != pixels).any(axis=2)
+    colours = read_picture(path, "label map", _colours)
+    # The three top bits of red, green and blue say which label it is; the others must be 0.
+    known = _labels_of_top_bits()[(colours & 0xE0) << 1 | (colours >> 10) & 0x38 | (colours >> 21) & 0x07]
+    unknown = (known >= num_labels) | (colours & 0x1F1F1F != 0)
+    if unknown.any():
         row, column = np.argwhere(unknown)[0].tolist()
-        colour = tuple(pixels[row, column].tolist())
+        colour = tuple(int(colours[row, column]) >> shift & 0xFF for shift in (0, 8, 16))
         raise AVSDatasetError(
             f"{path}: pixel in column {column}, row {row} has the colour {colour}, expected one of the palette's first "
             f"{num_labels}"
         )
-    return labels
+    return known.astype(np.uint8)
 
 
-def _colours(image: Image.Image) -> NDArray[np.uint8]:
-    return np.asarray(image.convert("RGB"))
+def _colours(image: Image.Image) -> NDArray[np.uint32]:
+    """uint32 [H, W]: red in the lowest byte, then green, then blue"""
+    return np.asarray(image.convert("RGB").convert("RGBA")).view("<u4")[..., 0]
 
 
 @functools.cache
-def _label_bits() -> NDArray[np.uint8]:
-    """uint8 [3, 256]: what a level of red, of green, of blue adds to the label."""
-    levels = np.arange(256)
-    bits = [
-        sum(((levels >> (7 - place)) & 1) << (3 * place + channel) for place in range(3)) & 255 for channel in range(3)
-    ]
-    return np.asarray(bits, np.uint8)
+def _labels_of_top_bits() -> NDArray[np.uint16]:
+    """uint16 [512]: the label of each colour, by three bits of red, three of green and three of blue"""
+    labels = np.full(512, MAX_LABELS, np.uint16)  # what is none
+    red, green, blue = (palette(MAX_LABELS) >> 5).astype(np.uint16).T
+    labels[red << 6 | green << 3 | blue] = np.arange(MAX_LABELS)
+    return labels
