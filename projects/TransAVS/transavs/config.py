@@ -254,10 +254,13 @@ def _add_solver(cfg: CfgNode) -> None:
 
 
 def _add_datasets_and_test(cfg: CfgNode) -> None:
-    # Scored every TEST.EVAL_PERIOD iterations; the checkpoint of the best mJ is kept and scored on DATASETS.TEST at the
-    # end.
+    # Scored every TEST.EVAL_PERIOD iterations; the checkpoint of the best mJ, or mIoU where there are classes, is kept
+    # and scored on DATASETS.TEST at the end.
     cfg.DATASETS.VAL = ()
     cfg.TEST.MASK_THRESHOLD = 0.5  # a pixel sounds where p x m exceeds it (eq. 14)
+    # A class's soft map: "argmax", p x m of the query that has the pixel (eq. 14), in the channel of its class; or
+    # "sum", Mask2Former's, of p(class) x m over all queries.
+    cfg.TEST.SEMANTIC_MAP = "argmax"
     cfg.TEST.F_BETA_SQUARED = 0.3  # of the F-score (eq. 17), as in AVSBench's scorer
     # Which sound a test clip gets: "original", "silence", "noise", "shuffled" (another clip's), or "offscreen" (of
     # objects that are not in the picture).

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .inference import FrameSizes, Size, sounding_map
+from .inference import SEMANTIC_MAPS, FrameSizes, Size
 from .model import TransAVS
 from .modeling.mask_head import mask_logits
 
@@ -42,7 +42,7 @@ class ClipSegmenter(nn.Module):
             audio_log_mel (Tensor): float32 [T, 1, 96, 64].
 
         Returns:
-            Tensor: the soft map (eq. 14, 15), float32 [F, NUM_CLASSES, H, W] in [0, 1].
+            Tensor: the soft map of TEST.SEMANTIC_MAP, float32 [F, NUM_CLASSES, H, W] in [0, 1].
         """
         images = images.expand(-1, 3, *self.size)  # of another size it fails, in a traced graph too
         seconds = torch.arange(images.shape[0], device=images.device)
@@ -50,7 +50,8 @@ class ClipSegmenter(nn.Module):
         outputs = self.model.fuse([images], audio_features, torch.zeros_like(seconds), seconds)
         class_logits = self.model.mask_head.class_logits(outputs.fused[-1])
         masks = mask_logits(outputs.fused[-1], outputs.projected)
-        return sounding_map(class_logits, masks, FrameSizes(outputs.padded_size, self.size, self.size))
+        soft_map = SEMANTIC_MAPS[self.model.semantic_map]
+        return soft_map(class_logits, masks, FrameSizes(outputs.padded_size, self.size, self.size))
 
 
 @torch.no_grad()

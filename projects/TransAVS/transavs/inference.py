@@ -1,7 +1,7 @@
 """Inference: from queries to a map of what sounds (eq. 14, 15)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -60,11 +60,49 @@ def sounding_map(class_logits: Tensor, mask_logits: Tensor, sizes: FrameSizes | 
     return assign_pixels(scores, classes, mask_logits, class_logits.shape[-1] - 1, sizes).soft_map
 
 
+def summed_map(class_logits: Tensor, mask_logits: Tensor, sizes: FrameSizes | None = None) -> Tensor:
+    """Mask2Former's soft map: in each class's channel the sum of p_i(c) m_i over all queries, at most 1.
+
+    Every query counts in every class, by the probability that it gives it, be it the likeliest or not. Arguments and
+    result as of `sounding_map`.
+    """
+    probability = class_logits.float().softmax(-1)[..., :-1]  # ... N K-1
+    size = _output_size(mask_logits, sizes)
+    total = probability.new_zeros(*probability.shape[:-2], probability.shape[-1], *size)
+    for block, masks in _resized_blocks(mask_logits, sizes):
+        total += torch.einsum("...nc,...nhw->...chw", probability[..., block, :], masks.float().sigmoid())
+    return total.clamp(max=1.0)
+
+
+SEMANTIC_MAPS = {"argmax": sounding_map, "sum": summed_map}  # the values of TEST.SEMANTIC_MAP
+
+
+def class_map(sem_seg: Tensor, threshold: float) -> Tensor:
+    """The class of each pixel (eq. 14) as its label: that of the highest channel, where it exceeds the threshold.
+
+    Args:
+        sem_seg (Tensor): a soft map, [..., K, H, W] with K <= 255.
+        threshold (float): not below 0.
+
+    Returns:
+        Tensor: uint8 [..., H, W]: 0 for the background, c + 1 for class c; of equal channels the first.
+    """
+    highest = torch.full_like(sem_seg[..., 0, :, :], threshold)
+    labels = torch.zeros_like(highest, dtype=torch.uint8)
+    seen = sem_seg.movedim(-3, 0).flatten(1).amax(1) > threshold
+    for c in seen.nonzero()[:, 0].tolist():  # on a CPU many times as fast as an argmax over the channels
+        channel = sem_seg[..., c, :, :]
+        torch.maximum(labels, (channel > highest).view(torch.uint8) * (c + 1), out=labels)
+        torch.maximum(highest, channel, out=highest)
+    return labels
+
+
 def segment_frame(
     class_logits: Tensor,
     mask_logits: Callable[[Tensor], Tensor],
     sizes: FrameSizes,
     mask_threshold: float,
+    semantic_map: str = "argmax",
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The result of one frame at its own size: `sounding_map`, for which only masks that can win are made and resized.
 
@@ -73,6 +111,7 @@ def segment_frame(
         mask_logits (callable): indices [k] -> those masks before the sigmoid, [k, h, w].
         sizes (FrameSizes): of the frame.
         mask_threshold (float): a pixel belongs to its query where p_i m_i exceeds it.
+        semantic_map (str): "sum" gives `summed_map` as the soft map; the queries' own pixels are the same.
 
     Returns:
         tuple[Tensor, dict]: the soft map [K - 1, H, W], and the queries that own pixels: `pred_masks` bool [k, H, W],
@@ -82,6 +121,9 @@ def segment_frame(
     queries = scores.nonzero()[:, 0]  # no other can win a pixel
     scores, classes = scores[queries], classes[queries]
     soft_map, product, owner = assign_pixels(scores, classes, mask_logits(queries), class_logits.shape[-1] - 1, sizes)
+    if semantic_map == "sum":
+        every = torch.arange(len(class_logits), device=class_logits.device)
+        soft_map = summed_map(class_logits, mask_logits(every), sizes)
 
     above = product > mask_threshold
     owners = torch.bincount(owner[above], minlength=len(queries)).nonzero()[:, 0]
@@ -122,16 +164,11 @@ def assign_pixels(
     Returns:
         PixelAssignment: at the size of the output; 0 everywhere where there is no query.
     """
-    size = tuple(mask_logits.shape[-2:]) if sizes is None else sizes.output
-    pixels = math.prod(size) if sizes is None else max(math.prod(size), math.prod(sizes.padded))
-    at_once = max(1, ELEMENTS_AT_ONCE // pixels)
-    product = scores.new_zeros(*scores.shape[:-1], *size)
+    product = scores.new_zeros(*scores.shape[:-1], *_output_size(mask_logits, sizes))
     owner = torch.zeros_like(product, dtype=torch.int64)
-    for start in range(0, scores.shape[-1], at_once):
-        block = slice(start, start + at_once)
-        masks = mask_logits[..., block, :, :]
-        block_product, block_owner = winners(scores[..., block], masks if sizes is None else resize(masks, sizes))
-        owner = torch.where(block_product > product, block_owner + start, owner)  # of equals, the first stays
+    for block, masks in _resized_blocks(mask_logits, sizes):
+        block_product, block_owner = winners(scores[..., block], masks)
+        owner = torch.where(block_product > product, block_owner + block.start, owner)  # of equals, the first stays
         product = torch.maximum(product, block_product)
     return PixelAssignment(_in_channels(product, owner, classes, num_classes), product, owner)
 
@@ -150,6 +187,21 @@ def resize(mask_logits: Tensor, sizes: FrameSizes) -> Tensor:
     if sizes.image != sizes.output:
         frames = F.interpolate(frames, size=sizes.output, mode="bilinear", align_corners=False)
     return frames if mask_logits.dim() == 4 else frames[0]
+
+
+def _output_size(mask_logits: Tensor, sizes: FrameSizes | None) -> Size:
+    return (mask_logits.shape[-2], mask_logits.shape[-1]) if sizes is None else sizes.output
+
+
+def _resized_blocks(mask_logits: Tensor, sizes: FrameSizes | None) -> Iterator[tuple[slice, Tensor]]:
+    """Which masks of [..., k, h, w] a block has, and these at the size of the output, before the sigmoid."""
+    pixels = math.prod(_output_size(mask_logits, sizes))
+    if sizes is not None:
+        pixels = max(pixels, math.prod(sizes.padded))
+    at_once = max(1, ELEMENTS_AT_ONCE // pixels)
+    for start in range(0, mask_logits.shape[-3], at_once):
+        masks = mask_logits[..., start : start + at_once, :, :]
+        yield slice(start, start + at_once), masks if sizes is None else resize(masks, sizes)
 
 
 def _in_channels(product: Tensor, owner: Tensor, classes: Tensor, num_classes: int) -> Tensor:

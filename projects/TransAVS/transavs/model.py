@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .data.model_input import ModelInput, complete_input
-from .inference import FrameSizes, Size, segment_frame
+from .inference import SEMANTIC_MAPS, FrameSizes, Size, segment_frame
 from .losses import Criterion, HungarianMatcher, confidence_threshold
 from .modeling.activation_checkpointing import checkpoint_blocks
 from .modeling.audio import build_audio_backbone
@@ -65,6 +65,7 @@ class TransAVS(nn.Module):
         aqml_confidence: tuple[float, float],
         threshold_step_iters: int,
         mask_threshold: float,
+        semantic_map: str = "argmax",
         gradient_checkpointing: bool = False,
     ):
         """
@@ -82,9 +83,12 @@ class TransAVS(nn.Module):
             aqdl_confidence, aqml_confidence (tuple[float, float]): start and end of delta1, delta2 (eq. 18).
             threshold_step_iters (int): iterations from one step of them to the next.
             mask_threshold (float): a pixel is foreground where p x m exceeds it.
+            semantic_map (str): what `sem_seg` is made by, a key of `inference.SEMANTIC_MAPS`.
             gradient_checkpointing (bool): less memory for more time in training.
         """
         super().__init__()
+        if semantic_map not in SEMANTIC_MAPS:
+            raise ValueError(f"TEST.SEMANTIC_MAP is {semantic_map!r}, expected one of: {', '.join(SEMANTIC_MAPS)}")
         self.backbone = backbone
         self.pixel_decoder = pixel_decoder
         self.audio_backbone = audio_backbone
@@ -102,6 +106,7 @@ class TransAVS(nn.Module):
         self.aqml_confidence = aqml_confidence
         self.threshold_step_iters = threshold_step_iters
         self.mask_threshold = mask_threshold
+        self.semantic_map = semantic_map
         self.to(memory_format=torch.channels_last)  # convolutions and pooling are faster so, on a CPU by a tenth
         if gradient_checkpointing:
             checkpoint_blocks(self)
@@ -143,6 +148,7 @@ class TransAVS(nn.Module):
             "aqml_confidence": keys.AQML_CONFIDENCE,
             "threshold_step_iters": keys.THRESHOLD_STEP_ITERS,
             "mask_threshold": cfg.TEST.MASK_THRESHOLD,
+            "semantic_map": cfg.TEST.SEMANTIC_MAP,
             "gradient_checkpointing": cfg.MODEL.GRADIENT_CHECKPOINTING,
         }
 
@@ -281,6 +287,10 @@ class TransAVS(nn.Module):
     ) -> tuple[Tensor, Instances]:
         """One frame, from [N, K], [N, d] and [d, h, w]: its soft map and the queries that own its pixels."""
         soft_map, fields = segment_frame(
-            class_logits, lambda queries: mask_logits(fused[queries], projected), sizes, self.mask_threshold
+            class_logits,
+            lambda queries: mask_logits(fused[queries], projected),
+            sizes,
+            self.mask_threshold,
+            self.semantic_map,
         )
         return soft_map, Instances(sizes.output, **fields)
