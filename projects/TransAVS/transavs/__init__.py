@@ -8,7 +8,7 @@ from .data.avsbench import register_avs_dataset
 from .data.semantic import register_avss_dataset
 from .data.synthetic import register_composed_dataset
 from .engine.predictor import AVSPredictor
-from .evaluation import AVSEvaluator
+from .evaluation import AVSEvaluator, SemanticEvaluator
 from .model import TransAVS
 
 __version__ = "0.1.0"
@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AVSEvaluator",
     "AVSPredictor",
+    "SemanticEvaluator",
     "TransAVS",
     "__version__",
     "add_transavs_config",

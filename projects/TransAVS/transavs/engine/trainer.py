@@ -29,7 +29,7 @@ from ..data.mapper import AVSDatasetMapper
 from ..data.reading import annotated_seconds
 from ..data.registration import registered_datasets
 from ..data.training_stream import build_training_loader, leave_signals_to_trainer
-from ..evaluation import AVSEvaluator
+from ..evaluation import AVSEvaluator, evaluator_of
 from ..weights.checkpointer import AVSCheckpointer
 from ..weights.initializing import initialize_parts
 from ..weights.published import WeightsError
@@ -47,8 +47,9 @@ from .validation import BEST_CHECKPOINT, Validation
 class AVSTrainer(DefaultTrainer):
     """DefaultTrainer for clips.
 
-    DATASETS.VAL is scored every TEST.EVAL_PERIOD iterations, and the checkpoint of the best mJ is kept as
-    `model_best.pth`; DATASETS.TEST is for the end. With SOLVER.AMP.ENABLED it computes in SOLVER.AMP.PRECISION.
+    DATASETS.VAL is scored every TEST.EVAL_PERIOD iterations, and the checkpoint of the best mJ, or mIoU where there are
+    classes, is kept as `model_best.pth`; DATASETS.TEST is for the end. With SOLVER.AMP.ENABLED it computes in
+    SOLVER.AMP.PRECISION.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
@@ -133,7 +134,7 @@ class AVSTrainer(DefaultTrainer):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> AVSEvaluator:
-        return AVSEvaluator(
+        return evaluator_of(dataset_name)(
             dataset_name,
             output_dir=str(Path(cfg.OUTPUT_DIR) / "inference" / dataset_name),
             threshold=cfg.TEST.MASK_THRESHOLD,
@@ -163,7 +164,9 @@ class AVSTrainer(DefaultTrainer):
     def test(
         cls, cfg: CfgNode, model: nn.Module, evaluators: DatasetEvaluator | Sequence[DatasetEvaluator] | None = None
     ) -> dict[str, Any]:
-        """DefaultTrainer's: {"avs": {"mJ": ...}}, by the dataset's name where DATASETS.TEST has several.
+        """DefaultTrainer's: {"avs": {"mJ": ...}}, and of classes {"avss": {"mIoU": ...}}.
+
+        They stand under the dataset's name where DATASETS.TEST has several.
 
         Raises:
             AVSDatasetError: DATASETS.TEST names no dataset, or one that is not registered.
@@ -201,7 +204,9 @@ class AVSTrainer(DefaultTrainer):
         cfg = self.cfg.clone()
         cfg.defrost()
         cfg.DATASETS.TEST = names
-        metric = "avs/mJ" if len(names) == 1 else f"{names[0]}/avs/mJ"
+        metric = evaluator_of(names[0]).main_score
+        if len(names) > 1:
+            metric = f"{names[0]}/{metric}"
         return [Validation(period, lambda: self.test(cfg, self.model), metric, self.checkpointer, self._stop)]
 
     def test_best(self) -> dict[str, Any]:

@@ -1,3 +1,14 @@
-from .avs_evaluator import AVSEvaluator
+from detectron2.data import MetadataCatalog
 
-__all__ = ["AVSEvaluator"]
+from .avs_evaluator import AVSEvaluator
+from .semantic_evaluator import SemanticEvaluator
+
+EVALUATORS = {"avs": AVSEvaluator, "avss": SemanticEvaluator}  # by the `evaluator_type` of a dataset's metadata
+
+
+def evaluator_of(dataset_name: str) -> type[AVSEvaluator]:
+    """The evaluator that a registered dataset asks for; of one that asks for none, AVSEvaluator."""
+    return EVALUATORS[MetadataCatalog.get(dataset_name).get("evaluator_type", "avs")]
+
+
+__all__ = ["EVALUATORS", "AVSEvaluator", "SemanticEvaluator", "evaluator_of"]

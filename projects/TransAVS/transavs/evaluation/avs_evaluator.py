@@ -6,10 +6,9 @@ import logging
 import os
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import ClassVar, TypedDict
 
 import numpy as np
-import torch
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.structures import Instances
 from detectron2.utils import comm
@@ -17,14 +16,14 @@ from pycocotools import mask as coco_mask
 from tabulate import tabulate
 from torch import Tensor
 
-from ..data.errors import AVSDatasetError
 from ..data.images import read_mask
 from . import metrics
+from .predicted_frames import Json, PredictedFrames, read_predicted_frames
 
 RESULTS_FILE = "results.json"
 PREDICTIONS_FILE = "predictions.json"
 
-Json = dict[str, Any]
+Results = OrderedDict[str, dict[str, float]]
 
 
 class ScoredClip(TypedDict):
@@ -52,6 +51,8 @@ class AVSEvaluator(DatasetEvaluator):
             segmented pixel is then a false positive. J and F compare with the masks all the same.
         distributed (bool): gather the clips of all processes; False scores this process's alone.
     """
+
+    main_score: ClassVar = "avs/mJ"  # of `evaluate`, by whose best value a checkpoint is chosen
 
     def __init__(
         self,
@@ -88,9 +89,9 @@ class AVSEvaluator(DatasetEvaluator):
             ValueError: the output does not fit the clip.
         """
         for clip, output in zip(inputs, outputs, strict=True):
-            self._clips[clip["video_id"]] = self._score_clip(clip, output)
+            self._clips[clip["video_id"]] = self._score(self._read_frames(clip, output))
 
-    def evaluate(self) -> OrderedDict[str, dict[str, float]]:
+    def evaluate(self) -> Results:
         """Gathers all clips, prints the table and writes the files; on the main process alone.
 
         Returns:
@@ -105,6 +106,10 @@ class AVSEvaluator(DatasetEvaluator):
             return OrderedDict()
         if not clips:
             raise ValueError(f"no clip of {self.dataset_name} was evaluated: the dataset or its loader gave none")
+        return self._conclude(clips)
+
+    def _conclude(self, clips: Sequence[ScoredClip]) -> Results:
+        """What `evaluate` gives for all clips, having printed the table and written the files."""
         scores = metrics.summarize([clip["scores"] for clip in clips])
         categories = self._score_categories(clips)
         self._logger.info("Evaluation of %s (percent):\n%s", self.dataset_name, _table(scores, categories, clips))
@@ -114,39 +119,40 @@ class AVSEvaluator(DatasetEvaluator):
             self._write(self.output_dir, PREDICTIONS_FILE, self._predictions(clips))
         return OrderedDict(avs=scores)
 
-    def _score_clip(self, clip: Json, output: Json) -> ScoredClip:
-        probabilities = _sounding_probabilities(clip, output)  # F H W
-        frame_indices = _frame_indices(clip, len(probabilities))
-        masks, annotated = _read_masks(clip, frame_indices, probabilities.shape[-2:])
+    def _read_frames(self, clip: Json, output: Json) -> PredictedFrames:
+        """A clip's frames with their ground truth, bool [A, H, W]."""
+        return read_predicted_frames(clip, output, read_mask)
+
+    def _score(self, found: PredictedFrames) -> ScoredClip:
+        probabilities = found.soft_map.amax(dim=1)  # that a pixel sounds: F H W
         try:
             scores = metrics.clip_scores(
-                probabilities[annotated],
-                masks.to(probabilities.device),
+                probabilities[found.annotated],
+                found.truth.to(probabilities.device) > 0,
                 self.threshold,
                 self.beta_squared,
                 self.own_audio,
             )
         except ValueError as error:
-            raise ValueError(f"clip {clip['video_id']}: {error}") from error
+            raise ValueError(f"clip {found.clip['video_id']}: {error}") from error
         return {
-            "video_id": clip["video_id"],
-            "category": clip.get("category"),
+            "video_id": found.clip["video_id"],
+            "category": found.clip.get("category"),
             "scores": scores,
-            "frames": self._encode_frames(clip, frame_indices, probabilities, output.get("instances")),
+            "frames": self._encode_frames(found, probabilities),
         }
 
-    def _encode_frames(
-        self, clip: Json, frame_indices: Sequence[int], probabilities: Tensor, instances: Sequence[Instances] | None
-    ) -> list[Json]:
+    def _encode_frames(self, found: PredictedFrames, probabilities: Tensor) -> list[Json]:
+        instances: Sequence[Instances] | None = found.output.get("instances")
         frames = []
-        for position, index in enumerate(frame_indices):
+        for position, index in enumerate(found.frame_indices):
             probability = probabilities[position]
             # The frame's confidence: its best instance's, or its best pixel's where the model gives no instance.
             scores = instances[position].scores if instances is not None and len(instances[position]) else probability
             frames.append(
                 {
                     "frame_index": index,
-                    "file_name": clip["file_names"][index],
+                    "file_name": found.clip["file_names"][index],
                     "segmentation": encode_mask(probability > self.threshold),
                     "score": float(scores.max()),
                 }
@@ -192,7 +198,9 @@ class AVSEvaluator(DatasetEvaluator):
         return {
             "dataset": self.dataset_name,
             "threshold": self.threshold,
-            "clips": [{key: value for key, value in clip.items() if key != "scores"} for clip in clips],
+            "clips": [
+                {"video_id": clip["video_id"], "category": clip["category"], "frames": clip["frames"]} for clip in clips
+            ],
         }
 
     def _write(self, folder: str, name: str, content: Json) -> None:
@@ -211,49 +219,6 @@ def encode_mask(mask: Tensor) -> Json:
 def decode_mask(segmentation: Json) -> np.ndarray:
     """The bool [H, W] array that `encode_mask` encoded."""
     return coco_mask.decode(segmentation).astype(bool)
-
-
-def _sounding_probabilities(clip: Json, output: Json) -> Tensor:
-    """The probability that each pixel sounds, floating [F, H, W]: the highest over the sounding classes."""
-    probabilities = output["sem_seg"]
-    if probabilities.dim() != 4:
-        raise ValueError(
-            f"clip {clip['video_id']}: `sem_seg` must be [F, NUM_CLASSES, H, W], got {list(probabilities.shape)}"
-        )
-    return probabilities.detach().amax(dim=1)
-
-
-def _frame_indices(clip: Json, num_frames: int) -> list[int]:
-    """Which of the clip's T frames each of the F outputs shows: list of F int."""
-    num_listed = len(clip["sem_seg_file_names"])
-    indices = [int(index) for index in clip.get("frame_indices", range(num_listed))]
-    if len(indices) != num_frames or not all(0 <= index < num_listed for index in indices):
-        raise ValueError(
-            f"clip {clip['video_id']}: {num_frames} predicted frames for frame indices {indices} of {num_listed} frames"
-        )
-    return indices
-
-
-def _read_masks(clip: Json, frame_indices: Sequence[int], size: Sequence[int]) -> tuple[Tensor, list[int]]:
-    """Returns: bool [A, H, W], the masks of the A annotated frames, and their positions in `frame_indices`."""
-    masks, annotated = [], []
-    for position, index in enumerate(frame_indices):
-        path = clip["sem_seg_file_names"][index]
-        if path is None:
-            continue
-        mask = read_mask(path)
-        if mask.shape != tuple(size):
-            raise AVSDatasetError(
-                f"{path}: mask has {mask.shape[0]} x {mask.shape[1]} pixels (height x width), "
-                f"the prediction {size[0]} x {size[1]}"
-            )
-        masks.append(torch.from_numpy(np.ascontiguousarray(mask)))
-        annotated.append(position)
-    if not masks:
-        raise AVSDatasetError(
-            f"clip {clip['video_id']}: none of the frames {frame_indices} has a mask to score against"
-        )
-    return torch.stack(masks), annotated
 
 
 def _clip_results(clip: ScoredClip) -> Json:
