@@ -29,7 +29,8 @@ from ..data.mapper import AVSDatasetMapper
 from ..data.reading import annotated_seconds
 from ..data.registration import registered_datasets
 from ..data.training_stream import build_training_loader, leave_signals_to_trainer
-from ..evaluation import AVSEvaluator, evaluator_of
+from ..evaluation import evaluator_of
+from ..evaluation.background import BackgroundEvaluator
 from ..weights.checkpointer import AVSCheckpointer
 from ..weights.initializing import initialize_parts
 from ..weights.published import WeightsError
@@ -133,14 +134,15 @@ class AVSTrainer(DefaultTrainer):
         return loader
 
     @classmethod
-    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> AVSEvaluator:
-        return evaluator_of(dataset_name)(
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+        evaluator = evaluator_of(dataset_name)(
             dataset_name,
             output_dir=str(Path(cfg.OUTPUT_DIR) / "inference" / dataset_name),
             threshold=cfg.TEST.MASK_THRESHOLD,
             beta_squared=cfg.TEST.F_BETA_SQUARED,
             own_audio=cfg.TEST.AUDIO == "original",
         )
+        return BackgroundEvaluator(evaluator)
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
