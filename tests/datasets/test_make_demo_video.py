@@ -11,7 +11,7 @@ from PIL import Image
 
 from transavs.data.synthetic import StampsMaker, ToyMaker, clip_generator
 from transavs.data.synthetic import sources as stamps_sources
-from transavs.data.synthetic.scenes import FRAME_PROGRESSES
+from transavs.data.synthetic.scenes import frame_progresses
 from transavs.video import VideoReader
 
 RATE = 16000
@@ -64,7 +64,7 @@ def video(sources, tmp_path_factory):
 
 def test_a_clips_scene_draws_its_frames_again_and_larger(clips):
     for clip in clips:
-        for progress, frame in zip(FRAME_PROGRESSES, clip.frames):
+        for progress, frame in zip(frame_progresses(), clip.frames):
             assert np.array_equal(clip.scene.draw(progress), frame)
             larger = Image.fromarray(clip.scene.draw(progress, 384)).reduce(3)
             assert np.abs(np.asarray(larger, int) - frame).mean() < 3

@@ -159,10 +159,11 @@ class TransAVS(nn.Module):
     def forward(self, batched_inputs: list[ModelInput]) -> dict[str, Tensor] | list[dict[str, Any]]:
         """
         Args:
-            batched_inputs (list[dict]): one a clip: `images` uint8 [F, 3, H, W]; `audio_log_mel` [T, 1, 96, 64] or
-                `audio_embedding` [T, C]; `frame_indices` int64 [F], which second each image shows; `height`, `width`
-                of the output; in training `instances`, F `Instances` with `gt_classes` and `gt_masks`. Or `image`
-                [3, H, W], a single frame, as Detectron2's `DefaultPredictor` sends it. No sound is taken as silence.
+            batched_inputs (list[dict]): one a clip: `images` uint8 [F, 3, H, W]; `audio_log_mel` [t, 1, 96, 64] or
+                `audio_embedding` [t, C], t being T or, of a shorter clip, fewer; `frame_indices` int64 [F], which
+                second each image shows; `height`, `width` of the output; in training `instances`, F `Instances` with
+                `gt_classes` and `gt_masks`. Or `image` [3, H, W], a single frame, as Detectron2's `DefaultPredictor`
+                sends it. No sound is taken as silence.
 
         Returns:
             in training, dict[str, Tensor]: the weighted losses. Else list[dict], one a clip: `sem_seg` float32
@@ -224,14 +225,18 @@ class TransAVS(nn.Module):
         return clip_of_frame.to(self.device), seconds
 
     def _audio_features(self, clips: list[ModelInput]) -> Tensor:
-        """F_a, [B, T, C]: of an embedding as it is, of log-mel through the audio backbone, all clips at once."""
+        """F_a, [B, T, C]: of an embedding as it is, of log-mel through the audio backbone, all clips at once.
+
+        The features of seconds that a clip does not have are 0, as in AVSBench's own models.
+        """
         spectrograms = [clip["audio_log_mel"] for clip in clips if "audio_embedding" not in clip]
         if spectrograms:
             computed = self.audio_backbone(torch.cat([log_mel.to(self.device) for log_mel in spectrograms]))
-            computed = iter(computed.unflatten(0, (len(spectrograms), self.num_frames)))
-        return torch.stack(
-            [clip["audio_embedding"].to(self.device) if "audio_embedding" in clip else next(computed) for clip in clips]
+            of_clip = iter(computed.split([len(log_mel) for log_mel in spectrograms]))
+        features = (
+            clip["audio_embedding"].to(self.device) if "audio_embedding" in clip else next(of_clip) for clip in clips
         )
+        return torch.stack([F.pad(given, (0, 0, 0, self.num_frames - len(given))) for given in features])
 
     def _targets(self, clips: list[ModelInput], images: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """Each frame's objects: classes [n] and masks bool [n, H, W], padded as the batch is."""

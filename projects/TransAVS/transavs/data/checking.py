@@ -14,10 +14,9 @@ from .images import mask_levels, read_instances, read_mask
 from .layout import LAYOUTS, NUM_FRAMES, SPLITS, ClipPaths, FilePath
 from .reading import read_log_mel
 from .report import Report, Row, SplitCounts
-from .semantic_layout import semantic_folder
+from .semantic_layout import SEMANTIC_SUBSET, semantic_folder
 
-SEMANTIC = "ss"
-SUBSETS = (*LAYOUTS, SEMANTIC)
+SUBSETS = (*LAYOUTS, SEMANTIC_SUBSET)
 # AVSBench's clips and annotated frames, as Table 2 of the paper has them.
 PUBLISHED = {
     "s4": {"train": (3452, 3452), "val": (740, 3700), "test": (740, 3700)},
@@ -27,7 +26,7 @@ PUBLISHED = {
 
 def present_subsets(root: FilePath) -> list[str]:
     """S4 and MS3, and AVSBench-semantic where its folder is there."""
-    return [*LAYOUTS, *([SEMANTIC] if os.path.isdir(semantic_folder(root)) else [])]
+    return [*LAYOUTS, *([SEMANTIC_SUBSET] if os.path.isdir(semantic_folder(root)) else [])]
 
 
 def check_dataset(
@@ -47,7 +46,7 @@ def check_dataset(
     report = Report(os.fspath(root))
     for subset in present_subsets(root) if subsets is None else subsets:
         try:
-            if subset == SEMANTIC:
+            if subset == SEMANTIC_SUBSET:
                 check_semantic(root, report, published, watch)
             else:
                 _check_subset(root, subset, report, published, watch)

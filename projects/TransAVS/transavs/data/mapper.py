@@ -17,7 +17,7 @@ from . import audio
 from .audio_modes import check_audio_mode
 from .corrupt_clips import UNREADABLE, CorruptClips
 from .mixing import ClipMixing
-from .raw_clip import RawClip
+from .raw_clip import Classes, RawClip
 from .reading import ClipReader
 from .sound import AudioAugment
 
@@ -44,7 +44,8 @@ class AVSDatasetMapper:
             here; "shuffled" and "offscreen" are for `replace_audio`, which sees all the clips.
         clips (sequence of dataset dicts): those that a clip may be mixed with.
         mixing (ClipMixing or None): in training.
-        targets (str): "union" or "instances"; see `ClipReader`.
+        targets (str): "union", "instances" or "classes"; see `ClipReader`.
+        num_classes (int): of the model; see `ClipReader`.
         max_frames (int): of a training clip; see `ClipReader`.
         audio_augment (AudioAugment or None): in training.
         max_corrupt_share (float): of `clips`, in training: so many may be unreadable; see `CorruptClips`.
@@ -66,6 +67,7 @@ class AVSDatasetMapper:
         clips: Sequence[dict[str, Any]] = (),
         mixing: ClipMixing | None = None,
         targets: str = "union",
+        num_classes: int = 1,
         max_frames: int = 0,
         audio_augment: AudioAugment | None = None,
         max_corrupt_share: float = 0.0,
@@ -87,7 +89,7 @@ class AVSDatasetMapper:
         self.targets = targets
         self.audio_augment = audio_augment
         self.corrupt = CorruptClips(clips, max_corrupt_share) if max_corrupt_share else None
-        self.read = ClipReader(is_train, num_frames, image_format, targets, max_frames, audio_mode)
+        self.read = ClipReader(is_train, num_frames, image_format, targets, max_frames, audio_mode, num_classes)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True, clips: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
@@ -106,6 +108,7 @@ class AVSDatasetMapper:
             "clips": clips,
             "mixing": mixing if is_train and mixing.probability else None,
             "targets": cfg.INPUT.TARGETS,
+            "num_classes": cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
             "max_frames": cfg.INPUT.MAX_FRAMES,
             "audio_augment": audio_augment if is_train and audio_augment else None,
             "max_corrupt_share": cfg.DATALOADER.MAX_CORRUPT_SHARE if is_train else 0.0,
@@ -117,9 +120,10 @@ class AVSDatasetMapper:
             dataset_dict (dict): one clip, as `transavs.data.load_avsbench` lists them; it is not changed.
 
         Returns:
-            dict: the dataset dict with `images` uint8 [F, 3, h, w], `audio_log_mel` float32 [T, 1, 96, 64],
-            `frame_indices` int64 [F], `height` and `width` of the frames on disk; in training also `instances`,
-            F `Instances` with `gt_classes` and `gt_masks`, and `mix`, what mixing made of the clip ("" for nothing).
+            dict: the dataset dict with `images` uint8 [F, 3, h, w], `audio_log_mel` float32 [t, 1, 96, 64] of the
+            clip's t seconds, `frame_indices` int64 [F], `height` and `width` of the frames on disk; in training also
+            `instances`, F `Instances` with `gt_classes` and `gt_masks`, and `mix`, what mixing made of the clip ("" for
+            nothing).
 
         Raises:
             AVSDatasetError, AudioError, UnsafePickleError: a file is missing, unreadable or does not fit; it is named.
@@ -132,12 +136,13 @@ class AVSDatasetMapper:
             assert rng is not None
             raw = self._mix(raw, self.mixing, rng)
         clip["height"], clip["width"] = raw.frames[0].shape[:2]
-        frames, masks = self._augment(raw.frames, self._targets(raw.masks))
+        targets = [self._targets(*frame) for frame in zip(raw.masks, raw.mask_classes())]
+        frames, masks = self._augment(raw.frames, [frame_masks for frame_masks, _ in targets])
         clip["images"] = torch.stack([torch.from_numpy(np.ascontiguousarray(f.transpose(2, 0, 1))) for f in frames])
         clip["frame_indices"] = torch.tensor(raw.frame_indices, dtype=torch.int64)
         clip["audio_log_mel"] = self._log_mel(raw, rng, clip.get("audio_file_name") or clip["video_id"])
         if self.is_train:
-            clip["instances"] = [_sounding_instances(frame_masks) for frame_masks in masks]
+            clip["instances"] = [_sounding_instances(seen, of) for seen, (_, of) in zip(masks, targets)]
             clip["mix"] = raw.mix
         clip.pop("compose", None)  # it has done its work
         return clip
@@ -171,11 +176,16 @@ class AVSDatasetMapper:
 
         return mixing(raw, draw, rng)
 
-    def _targets(self, masks: list[NDArray[np.bool_]]) -> list[NDArray[np.bool_]]:
-        """All that sounds in a frame as one target, or each object as its own. Takes and gives F bool [n, H, W]."""
+    def _targets(self, masks: NDArray[np.bool_], classes: Classes) -> tuple[NDArray[np.bool_], Classes]:
+        """What sounds in a frame: each object as its own target, or those of a class, the only one or not, as one.
+
+        Takes and gives bool [n, H, W] and int64 [n].
+        """
         if self.targets == "instances":
-            return masks
-        return [np.any(frame, axis=0, keepdims=True) if len(frame) else frame for frame in masks]
+            return masks, classes
+        present = np.unique(classes)
+        united = [masks[classes == one].any(0) for one in present]
+        return np.array(united, dtype=bool).reshape(-1, *masks.shape[1:]), present
 
     def _augment(
         self, frames: list[NDArray[np.uint8]], masks: list[NDArray[np.bool_]]
@@ -194,7 +204,7 @@ class AVSDatasetMapper:
             assert rng is not None
             sound = self.audio_augment(sound, rng)
         try:
-            log_mel = sound.examples(self.num_frames, self.resampler)
+            log_mel = sound.examples(min(raw.num_seconds, self.num_frames), self.resampler)
         except audio.AudioError as error:
             raise audio.AudioError(f"{name}: {error}") from error
         return log_mel if self.spec_augment is None else self.spec_augment(log_mel)
@@ -227,10 +237,10 @@ def _transformed(masks: NDArray[np.bool_], transform: T.Transform, size: tuple[i
     return np.array(transformed, dtype=bool).reshape(-1, *size)
 
 
-def _sounding_instances(masks: NDArray[np.bool_]) -> Instances:
-    """The masks bool [n, h, w] that have a pixel left, as `Instances`."""
+def _sounding_instances(masks: NDArray[np.bool_], classes: Classes) -> Instances:
+    """The masks bool [n, h, w] that have a pixel left, as `Instances` with their classes, int64 [n]."""
     instances = Instances(masks.shape[1:])
-    seen = torch.from_numpy(masks[masks.any((1, 2))])
-    instances.gt_classes = torch.zeros(len(seen), dtype=torch.int64)
-    instances.gt_masks = BitMasks(seen)
+    seen = masks.any((1, 2))
+    instances.gt_classes = torch.from_numpy(classes[seen])
+    instances.gt_masks = BitMasks(torch.from_numpy(masks[seen]))
     return instances

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .raw_clip import RawClip
+from .raw_clip import Classes, RawClip
 from .sound import Sound, add_sounds, amplify, coloured_noise, factor_of
 
 KINDS = ("first", "second", "both", "neither")  # whose sound is heard
@@ -88,12 +88,17 @@ class ClipMixing:
         if kind == "first":
             return replace(mixed, masks=pasted.still_visible)
         if kind == "second":
-            return replace(mixed, masks=pasted.shown, sound=second.sound, sounding=second.sounding)
+            return replace(
+                mixed, masks=pasted.shown, classes=pasted.classes, sound=second.sound, sounding=second.sounding
+            )
         masks = [np.concatenate(pair) for pair in zip(pasted.still_visible, pasted.shown)]
+        classes = [np.concatenate(pair) for pair in zip(first.mask_classes(), pasted.classes)]
         sounding = None
         if first.sounding is not None and second.sounding is not None:
             sounding = first.sounding | second.sounding
-        return replace(mixed, masks=masks, sound=self._both_sounds(first, second, rng), sounding=sounding)
+        return replace(
+            mixed, masks=masks, classes=classes, sound=self._both_sounds(first, second, rng), sounding=sounding
+        )
 
     def _both_sounds(self, first: RawClip, second: RawClip, rng: np.random.Generator) -> Sound:
         """The sum of both, turned down where it would exceed full scale."""
@@ -116,7 +121,12 @@ def _draw_pasted(
 
 
 def _fits(first: RawClip, second: RawClip) -> bool:
-    """Whether `second` is another clip, with other objects, and something sounds in a second that `first` shows."""
+    """Whether `second` is another clip, with other objects, and something sounds in a second that `first` shows.
+
+    A shorter one would fall silent before the first one ends, which no clip of a dataset does.
+    """
+    if second.num_seconds < first.num_seconds:
+        return False
     if first.video_id and first.video_id == second.video_id:
         return False
     if first.objects is not None and second.sounding is not None and first.objects & second.sounding:
@@ -124,13 +134,13 @@ def _fits(first: RawClip, second: RawClip) -> bool:
     return any(_sounding(second, index) is not None for index in first.frame_indices)
 
 
-def _sounding(clip: RawClip, index: int) -> tuple[Frame, Masks] | None:
-    """The frame of a second and the masks of what sounds in it, if anything does."""
+def _sounding(clip: RawClip, index: int) -> tuple[Frame, Masks, Classes] | None:
+    """The frame of a second, and the masks of what sounds in it with their classes, if anything does."""
     if index not in clip.frame_indices:
         return None
     number = clip.frame_indices.index(index)
     masks = clip.masks[number]
-    return (clip.frames[number], masks) if masks.any() else None
+    return (clip.frames[number], masks, clip.mask_classes()[number]) if masks.any() else None
 
 
 # ---- Pictures --------------------------------------------------------------------------------------------------------
@@ -144,11 +154,13 @@ class Pasted:
         frames: F uint8 [H, W, 3].
         still_visible: for each frame bool [n, H, W], the first clip's masks without what is hidden now.
         shown: for each frame bool [m, H, W], the masks of what was pasted; m is 0 where nothing was.
+        classes: for each frame int64 [m], the classes of `shown`.
     """
 
     frames: list[Frame]
     still_visible: list[Masks]
     shown: list[Masks]
+    classes: list[Classes]
 
 
 @dataclass(frozen=True)
@@ -187,7 +199,7 @@ def paste(first: RawClip, second: RawClip, rng: np.random.Generator) -> Pasted |
     masks = [source[1] for source in sources if source is not None]
     for _ in range(MAX_PLACEMENTS):
         matrix = _random_placement(masks, (height, width), rng)
-        cut_outs = [None if source is None else _place(*source, matrix, (height, width)) for source in sources]
+        cut_outs = [None if source is None else _place(*source[:2], matrix, (height, width)) for source in sources]
         still_visible = [
             before if cut_out is None else before & ~cut_out.solid() for before, cut_out in zip(first.masks, cut_outs)
         ]
@@ -197,6 +209,7 @@ def paste(first: RawClip, second: RawClip, rng: np.random.Generator) -> Pasted |
                 frames=[_blend(frame, cut_out) for frame, cut_out in zip(first.frames, cut_outs)],
                 still_visible=still_visible,
                 shown=[nothing if cut_out is None else cut_out.shown() for cut_out in cut_outs],
+                classes=[np.zeros(0, np.int64) if source is None else source[2] for source in sources],
             )
     return None
 
@@ -243,7 +256,7 @@ def _blend(frame: Frame, cut_out: _CutOut | None) -> Frame:
 
 def _with_other_sound(clip: RawClip, draw: Callable[[], RawClip], rng: np.random.Generator) -> RawClip:
     """Silence, noise or, where it is known what the frames show, the sound of something that they do not."""
-    clip = replace(clip, masks=[masks[:0] for masks in clip.masks], sounding=frozenset())
+    clip = replace(clip, masks=[masks[:0] for masks in clip.masks], classes=None, sounding=frozenset())
     shares = {mix: share for mix, share in OTHER_SOUNDS.items() if mix != "offscreen" or clip.objects is not None}
     mix = str(rng.choice(list(shares), p=np.divide(list(shares.values()), sum(shares.values()))))
     if mix == "offscreen":

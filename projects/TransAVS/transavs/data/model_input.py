@@ -41,7 +41,8 @@ def complete_input(given: ModelInput, num_frames: int) -> ModelInput:
         if "audio_log_mel" not in clip:
             log_first_n(logging.WARNING, "An input has no sound: it is taken as silence.", n=1, key="message")
             clip["audio_log_mel"] = silent_examples(num_frames)
-        expected, shape = (num_frames, *EXAMPLE_SHAPE), tuple(clip["audio_log_mel"].shape)
-        if shape != expected:
-            raise ValueError(f"`audio_log_mel` must have the shape {list(expected)}, found {list(shape)}")
+        shape = tuple(clip["audio_log_mel"].shape)
+        if shape[1:] != EXAMPLE_SHAPE or not 1 <= shape[0] <= num_frames:
+            expected = f"[t, {', '.join(map(str, EXAMPLE_SHAPE))}], t being 1 to {num_frames}"
+            raise ValueError(f"`audio_log_mel` must have the shape {expected}, found {list(shape)}")
     return clip

@@ -3,7 +3,7 @@
 import os
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,12 +15,13 @@ from . import audio
 from .errors import AVSDatasetError
 from .images import read_frame, read_instances, read_mask
 from .layout import FilePath
-from .raw_clip import RawClip
+from .palette import read_label_map
+from .raw_clip import Classes, RawClip
 from .safe_pickle import load_tensor
 from .sound import Sound
 
 NOISE_RMS = 0.1  # of full scale; for a clip whose own level is not known, having only its log-mel
-TARGETS = ("union", "instances")
+TARGETS = ("union", "instances", "classes")
 
 
 class ClipComposer(Protocol):
@@ -55,9 +56,11 @@ class ClipReader:
         is_train: whether masks are read, and annotated frames only.
         num_frames: T, the seconds of sound a clip has.
         image_format: "RGB" or "BGR".
-        targets: "union", one mask of all that sounds, or "instances", a mask for each object.
+        targets: "union", one mask of all that sounds; "instances", a mask for each object; or "classes", a mask for
+            each class of a label map.
         max_frames: of a training clip with more annotated frames, so many at random; 0 takes all.
         audio_mode: one of `audio_modes.AUDIO_MODES`; "silence" and "noise" replace the clip's sound.
+        num_classes: of the model, "no object" not counted: where masks have classes, the dataset must have as many.
 
     Raises:
         ValueError: `targets` or `max_frames` make no sense; it names the config's key.
@@ -69,10 +72,16 @@ class ClipReader:
     targets: str = "union"
     max_frames: int = 0
     audio_mode: str = "original"
+    num_classes: int = 1
 
     def __post_init__(self) -> None:
         if self.targets not in TARGETS:
             raise ValueError(f"INPUT.TARGETS is {self.targets!r}, expected one of: {', '.join(TARGETS)}")
+        if self.targets == "union" and self.num_classes > 1:
+            raise ValueError(
+                f"INPUT.TARGETS is 'union', one mask of all that sounds, but MODEL.SEM_SEG_HEAD.NUM_CLASSES is "
+                f"{self.num_classes}, expected 1; or 'classes'"
+            )
         if self.max_frames < 0:
             raise ValueError(f"INPUT.MAX_FRAMES is {self.max_frames}, expected 0 (all) or more")
 
@@ -94,18 +103,23 @@ class ClipReader:
         """
         if "compose" in clip:
             return self._compose(clip, rng, wanted)
+        num_seconds = len(clip["file_names"])
+        self._check_length(clip, num_seconds)
         frame_indices = self._frame_indices(clip, rng, wanted)
         frames = self._read_frames(clip, frame_indices)
+        masks, classes = self._read_masks(clip, frame_indices, frames[0].shape[:2]) if self.is_train else ([], [])
         category = clip.get("category")
         objects = clip.get("objects") or (category and [category])
         return RawClip(
             frames=frames,
-            masks=self._read_masks(clip, frame_indices, frames[0].shape[:2]) if self.is_train else [],
+            masks=masks,
+            classes=classes,
             frame_indices=frame_indices,
             sound=self._read_sound(clip),
             objects=frozenset(objects) if objects else None,
             sounding=frozenset([category] if category else objects) if objects else None,
             video_id=clip.get("video_id", ""),
+            num_seconds=num_seconds,
         )
 
     def _compose(self, clip: dict[str, Any], rng: np.random.Generator | None, wanted: Sequence[int] | None) -> RawClip:
@@ -115,7 +129,11 @@ class ClipReader:
             )
         assert rng is not None
         composer: ClipComposer = clip["compose"]
+        self._check_classes(clip)
         raw = composer(rng, self._choose(annotated_seconds(clip), rng, wanted))
+        if self.num_classes == 1:
+            raw = replace(raw, classes=None)
+        self._check_length(clip, raw.num_seconds)
         if self.image_format == "BGR":
             raw.frames[:] = [np.ascontiguousarray(frame[..., ::-1]) for frame in raw.frames]
         return raw
@@ -154,8 +172,9 @@ class ClipReader:
 
     def _read_masks(
         self, clip: dict[str, Any], frame_indices: list[int], size: tuple[int, ...]
-    ) -> list[NDArray[np.bool_]]:
-        """Returns: list of F bool [n, H, W]"""
+    ) -> tuple[list[NDArray[np.bool_]], list[Classes]]:
+        """Returns: lists of F bool [n, H, W] and of F int64 [n], the masks' classes"""
+        self._check_classes(clip)
         by_instance = self.targets == "instances"
         if by_instance and "instance_file_names" not in clip:
             first = clip["sem_seg_file_names"][frame_indices[0]]
@@ -164,15 +183,54 @@ class ClipReader:
                 f"INPUT.TARGETS is 'instances', but clip {clip['video_id']} has no masks of its single objects: "
                 f"expected them in {folder}, as datasets/README.md describes; 'union' needs none"
             )
-        masks = []
+        masks, classes = [], []
         for index in frame_indices:
             path = clip["instance_file_names" if by_instance else "sem_seg_file_names"][index]
-            frame_masks = read_instances(path) if by_instance else read_mask(path)[None]
+            frame_masks, labels = self._read_frame_masks(path, clip.get("num_labels"))
             if frame_masks.shape[1:] != size:
                 found = _show(frame_masks.shape[1:])
                 raise AVSDatasetError(f"{path}: mask is {found}, expected {_show(size)} as its frame")
-            masks.append(frame_masks[frame_masks.any((1, 2))])
-        return masks
+            seen = frame_masks.any((1, 2))
+            masks.append(frame_masks[seen])
+            classes.append(labels[seen])
+        return masks, classes
+
+    def _read_frame_masks(self, path: FilePath, num_labels: int | None) -> tuple[NDArray[np.bool_], Classes]:
+        """Returns: bool [n, H, W] and int64 [n], their classes; of labels there are `num_labels`, where it is a map."""
+        if self.targets == "instances":
+            masks = read_instances(path)
+        elif num_labels is None:
+            masks = read_mask(path)[None]
+        else:
+            label_map = read_label_map(path, num_labels)
+            if self.targets == "classes":
+                labels = np.unique(label_map[label_map > 0]).astype(np.int64)
+                return label_map == labels[:, None, None], labels - 1
+            masks = (label_map > 0)[None]
+        return masks, np.zeros(len(masks), np.int64)
+
+    def _check_length(self, clip: dict[str, Any], num_seconds: int) -> None:
+        if num_seconds > self.num_frames:
+            raise AVSDatasetError(
+                f"clip {clip['video_id']} lasts {num_seconds} s, expected at most {self.num_frames} as "
+                "MODEL.TRANSAVS.NUM_FRAMES is"
+            )
+
+    def _check_classes(self, clip: dict[str, Any]) -> None:
+        """Raises: AVSDatasetError: the targets have classes, the clip's masks none, or not as many as the model."""
+        found = clip.get("num_labels")
+        if self.targets != "classes" and self.num_classes == 1:
+            return
+        if found is None:
+            raise AVSDatasetError(
+                f"INPUT.TARGETS is {self.targets!r} with {self.num_classes} classes, but clip {clip['video_id']} has "
+                "masks without classes: expected a dataset with label maps, as datasets/README.md describes"
+            )
+        if found - 1 != self.num_classes:
+            raise AVSDatasetError(
+                f"clip {clip['video_id']}: its dataset has {found - 1} classes beside the background, but "
+                f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {self.num_classes}"
+            )
 
     def _read_sound(self, clip: dict[str, Any]) -> Sound:
         if self.audio_mode == "silence":

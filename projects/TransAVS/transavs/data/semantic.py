@@ -32,6 +32,7 @@ from .semantic_layout import (
     KINDS,
     LABELS_FILE,
     NEEDED_COLUMNS,
+    SEMANTIC_SUBSET,
     TABLE_FILE,
     UNSEEN_SOURCES,
     SemanticPaths,
@@ -217,4 +218,6 @@ def register_avss_dataset(name: str, root: FilePath, split: str, labels: Sequenc
         MetadataCatalog.get(name).set_classes(class_names(root))
         return clips
 
-    register_clips(name, load, partial(class_names, root, tuple(labels)), subset="ss", split=split, root=root)
+    register_clips(
+        name, load, partial(class_names, root, tuple(labels)), subset=SEMANTIC_SUBSET, split=split, root=root
+    )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from .layout import FilePath
 
+SEMANTIC_SUBSET = "ss"  # beside layout.LAYOUTS
 SEMANTIC_FOLDER = "AVSBench-semantic"  # under the dataset's root
 TABLE_FILE = "metadata.csv"
 LABELS_FILE = "label2idx.json"

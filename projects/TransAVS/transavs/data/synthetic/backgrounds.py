@@ -75,7 +75,8 @@ class Pan:
         self.flip, self.brightness = rng.random() < 0.5, rng.uniform(0.7, 1.2)
 
     def draw(self, progress: float, size: int) -> NDArray[np.uint8]:
-        # The camera is at `start` in the clip's first frame and at `stop` in its last, each the middle of its second.
+        # The camera is at `start` in the first frame of a clip of 5 s and at `stop` in its last, each the middle of its
+        # second.
         share = (progress * NUM_FRAMES - 0.5) / (NUM_FRAMES - 1)
         corner = (self.start + (self.stop - self.start) * share).clip(0, self.room)
         picture = self.photograph.picture

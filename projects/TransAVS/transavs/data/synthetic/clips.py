@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..avsbench import LAYOUTS, NUM_FRAMES, SPLITS
-from .scenes import Background, MotionRanges, Scene, Sprite, random_scene
+from .scenes import Background, MotionRanges, Scene, Sprite, frame_progresses, random_scene
 from .sounds import mix_sounds
 
+# Clips like AVSBench-semantic's of each `label` are like those of which other subset; KINDS has their lengths.
+SUBSET_OF_KIND = {"v1s": "s4", "v1m": "ms3", "v2": "ms3"}
 SOUNDING_PROBABILITY = 0.6  # of an object in one second of an MS3 clip
 SUPERSAMPLING = 2  # objects are pasted at whole pixels; drawn larger and reduced, they neither jump nor have jags
 
@@ -42,8 +44,13 @@ class Clip:
 class ClipMaker(Protocol):
     """Makes any number of clips of one kind; the same random numbers give the same clip. Can be pickled."""
 
-    def make_clip(self, rng: np.random.Generator, subset: str, split: str) -> Clip:
-        """A clip of `subset` ("s4" or "ms3") and `split` ("train", "val" or "test")."""
+    @property
+    def names(self) -> list[str]:
+        """Of all objects that its clips may show."""
+        ...
+
+    def make_clip(self, rng: np.random.Generator, subset: str, split: str, num_seconds: int = NUM_FRAMES) -> Clip:
+        """A clip like those of `subset` ("s4" or "ms3") and `split` ("train", "val" or "test")."""
         ...
 
 
@@ -52,15 +59,17 @@ def clip_generator(seed: int, subset: str, split: str, index: int) -> np.random.
     return np.random.default_rng([seed, list(LAYOUTS).index(subset), SPLITS.index(split), index])
 
 
-def random_schedule(rng: np.random.Generator, subset: str, num_objects: int) -> NDArray[np.bool_]:
-    """Which object sounds in which second. Returns: bool [n,T].
+def random_schedule(
+    rng: np.random.Generator, subset: str, num_objects: int, num_seconds: int = NUM_FRAMES
+) -> NDArray[np.bool_]:
+    """Which object sounds in which second. Returns: bool [n,T], T being `num_seconds`.
 
     S4: the first object sounds throughout, the others never. MS3: by chance, with at least one sound in the clip.
     """
     if subset == "s4":
-        return np.repeat(np.arange(num_objects)[:, None] == 0, NUM_FRAMES, axis=1)
+        return np.repeat(np.arange(num_objects)[:, None] == 0, num_seconds, axis=1)
     while True:
-        active = rng.random((num_objects, NUM_FRAMES)) < SOUNDING_PROBABILITY
+        active = rng.random((num_objects, num_seconds)) < SOUNDING_PROBABILITY
         if active.any():
             return active
 
@@ -84,7 +93,8 @@ def make_clip(
         AVSDatasetError: if no placement shows every object.
     """
     depth = rng.permutation(len(sprites))  # who is in front must not tell who sounds
-    scene, frames, visible = random_scene(rng, background, [sprites[i] for i in depth], ranges)
+    moments = frame_progresses(active.shape[1])
+    scene, frames, visible = random_scene(rng, background, [sprites[i] for i in depth], ranges, moments)
     sounding = visible & active[depth][:, :, None, None]
     order = sorted(range(len(scene.sprites)), key=lambda number: scene.sprites[number].name)
     waveform = mix_sounds(rng, [sprite.sound for sprite in sprites], active)

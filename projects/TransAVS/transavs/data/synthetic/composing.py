@@ -4,10 +4,10 @@ With more photographs than the dataset on disk, and with smaller and larger obje
 on clips that stay the same.
 """
 
-import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,12 @@ from ..avsbench import AVSDatasetError
 from ..layout import NUM_FRAMES
 from ..raw_clip import RawClip
 from ..registration import register_clips
+from ..semantic_layout import KINDS, SEMANTIC_SUBSET
 from ..sound import Sound
 from .backgrounds import Pan, Photograph, load_backgrounds, read_photograph
-from .clips import random_schedule
+from .clips import SUBSET_OF_KIND, random_schedule
 from .debian import PackageError
-from .scenes import FRAME_PROGRESSES, MotionRanges, Sprite, random_scene
+from .scenes import MotionRanges, Sprite, frame_progresses, random_scene
 from .sounds import SAMPLE_RATE, mix_sounds
 from .sources import stamps_sources, training_photographs
 from .stamps import SIZE, load_stamps, random_stamps
@@ -38,8 +39,8 @@ class StampsComposer:
     Its pictures and sounds are read at the first use, once in a process.
 
     Args:
-        subset: "s4", one sounding object and 0-2 silent ones, in one frame of any moment; or "ms3", 2-3 objects that
-            sound by chance.
+        subset: "s4", one sounding object and 0-2 silent ones, in one frame of any moment; "ms3", 2-3 objects that
+            sound by chance; or a kind of AVSBench-semantic's clips: see `SUBSET_OF_KIND`.
         stamps_root, backgrounds_root: as `stamps_sources` takes them. Of the photographs those that train Stamps are
             taken; with Debian's, `training_photographs` as well.
         size: pixels of a side of the frames.
@@ -51,8 +52,17 @@ class StampsComposer:
     size: int = SIZE
 
     @property
+    def rules(self) -> str:
+        """ "s4" or "ms3"."""
+        return SUBSET_OF_KIND.get(self.subset, self.subset)
+
+    @property
+    def num_seconds(self) -> int:
+        return KINDS[self.subset].seconds if self.subset in KINDS else NUM_FRAMES
+
+    @property
     def annotated(self) -> Sequence[int]:
-        return (0,) if self.subset == "s4" else range(NUM_FRAMES)
+        return (0,) if self.rules == "s4" else range(self.num_seconds)
 
     def sources(self) -> tuple[list[Sprite], list[Photograph]]:
         """The stamps and the photographs.
@@ -66,17 +76,23 @@ class StampsComposer:
     def __call__(self, rng: np.random.Generator, frame_indices: Sequence[int]) -> RawClip:
         """A new clip, with frames of these seconds."""
         stamps, photographs = self.sources()
-        sprites = random_stamps(rng, stamps, self.subset)
-        active = random_schedule(rng, self.subset, len(sprites))
+        classes = {sprite.name: number for number, sprite in enumerate(stamps)}
+        sprites = random_stamps(rng, stamps, self.rules)
+        active = random_schedule(rng, self.rules, len(sprites), self.num_seconds)
         depth = rng.permutation(len(sprites))  # who is in front must not tell who sounds
         # S4 has one frame a clip, all of whose seconds sound alike: any moment will do.
-        moments = [rng.random()] if self.subset == "s4" else [FRAME_PROGRESSES[index] for index in frame_indices]
+        progresses = frame_progresses(self.num_seconds)
+        moments = [rng.random()] if self.rules == "s4" else [progresses[index] for index in frame_indices]
         background = Pan(rng, photographs, self.size)
         _, frames, visible = random_scene(rng, background, [sprites[i] for i in depth], RANGES, moments)
         waveform = mix_sounds(rng, [sprite.sound for sprite in sprites], active)
+        numbers = np.array([classes[sprites[i].name] for i in depth], np.int64)
+        heard = [active[depth, index] for index in frame_indices]
         return RawClip(
             frames=list(frames),
-            masks=[visible[active[depth, index], number] for number, index in enumerate(frame_indices)],
+            masks=[visible[sounds, number] for number, sounds in enumerate(heard)],
+            classes=[numbers[sounds] for sounds in heard],
+            num_seconds=self.num_seconds,
             frame_indices=list(frame_indices),
             sound=Sound(waveform, SAMPLE_RATE),
             objects=frozenset(sprite.name for sprite in sprites),
@@ -84,7 +100,7 @@ class StampsComposer:
         )
 
 
-@functools.lru_cache(maxsize=4)
+@lru_cache(maxsize=4)
 def _read_sources(
     stamps_root: str | None, backgrounds_root: str | None, size: int
 ) -> tuple[list[Sprite], list[Photograph]]:
@@ -104,11 +120,26 @@ def _read_sources(
 def composed_clips(composer: StampsComposer, num_clips: int = NUM_CLIPS) -> list[dict[str, Any]]:
     """Dataset dicts whose clips `composer` makes; its pictures and sounds are read here, before workers share them.
 
+    Clips of "ss" are of AVSBench-semantic's three kinds in turn.
+
     Raises:
         AVSDatasetError: they cannot be had.
     """
-    composer.sources()
-    return [{"video_id": f"composed_{index:05d}", "compose": composer} for index in range(num_clips)]
+    stamps, _ = composer.sources()
+    kinds = [replace(composer, subset=kind) for kind in KINDS] if composer.subset == SEMANTIC_SUBSET else [composer]
+    labels = {"num_labels": len(stamps) + 1} if composer.subset == SEMANTIC_SUBSET else {}
+    return [
+        {"video_id": f"composed_{index:05d}", "compose": kinds[index % len(kinds)], **labels}
+        for index in range(num_clips)
+    ]
+
+
+def _class_names(composer: StampsComposer) -> list[str]:
+    """The stamps' names. Raises: FileNotFoundError: they cannot be had."""
+    try:
+        return [sprite.name for sprite in composer.sources()[0]]
+    except AVSDatasetError as error:
+        raise FileNotFoundError(str(error)) from error
 
 
 def register_composed_dataset(
@@ -125,8 +156,17 @@ def register_composed_dataset(
 
     Args:
         name: for the config.
-        subset, stamps_root, backgrounds_root, size: see `StampsComposer`.
+        subset: "s4", "ms3" or "ss".
+        stamps_root, backgrounds_root, size: see `StampsComposer`.
         num_clips: how many clips the dataset counts, beside others of DATASETS.TRAIN.
     """
     composer = StampsComposer(subset, stamps_root, backgrounds_root, size)
-    register_clips(name, lambda: composed_clips(composer, num_clips), subset=subset, split="train", training_only=True)
+    list_classes = partial(_class_names, composer) if subset == SEMANTIC_SUBSET else None
+    register_clips(
+        name,
+        partial(composed_clips, composer, num_clips),
+        list_classes,
+        subset=subset,
+        split="train",
+        training_only=True,
+    )

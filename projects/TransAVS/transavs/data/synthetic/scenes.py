@@ -10,10 +10,14 @@ from PIL import Image
 
 from ..avsbench import NUM_FRAMES, AVSDatasetError
 
-FRAME_PROGRESSES = [(t + 0.5) / NUM_FRAMES for t in range(NUM_FRAMES)]  # a frame stands for the middle of its second
 MIN_VISIBLE_SHARE = 0.5  # of an object's pixels, in every frame
 MIN_VISIBLE_AREA = 0.01  # of the frame
 MAX_PLACEMENTS = 300
+
+
+def frame_progresses(num_seconds: int = NUM_FRAMES) -> list[float]:
+    """When a clip's frames are seen, from 0, its start, to 1, its end: each in the middle of its second."""
+    return [(t + 0.5) / num_seconds for t in range(num_seconds)]
 
 
 @dataclass
@@ -177,7 +181,7 @@ def random_scene(
     background: Background,
     sprites: Sequence[Sprite],
     ranges: MotionRanges,
-    moments: Sequence[float] = FRAME_PROGRESSES,
+    moments: Sequence[float] = tuple(frame_progresses()),
 ) -> tuple[Scene, NDArray[np.uint8], NDArray[np.bool_]]:
     """Place the objects anew until each is sensibly visible in all frames that are drawn.
 
@@ -187,7 +191,8 @@ def random_scene(
         background: what they move over.
         sprites: the objects, later ones in front.
         ranges: how they may move.
-        moments: from 0, the clip's start, to 1, its end: one for each of the T frames; by default those of a clip.
+        moments: from 0, the clip's start, to 1, its end: one for each of the T frames; by default those of
+            a clip of 5 s.
 
     Returns:
         Scene; frames uint8 [T,H,W,3]; visible bool [n,T,H,W], each object's pixels that nothing hides.

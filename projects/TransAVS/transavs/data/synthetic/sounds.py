@@ -36,11 +36,12 @@ def mix_sounds(
     """
     from scipy.ndimage import uniform_filter1d  # which takes long to import, and every `import transavs` comes here
 
+    num_samples = active.shape[1] * SAMPLE_RATE
     noise_level = 10 ** (rng.uniform(-65, -50) / 20)
-    mixed = rng.normal(0, noise_level, CLIP_SAMPLES)
+    mixed = rng.normal(0, noise_level, num_samples)
     for sound, seconds in zip(sounds, active):
         level = RMS_LEVEL * 10 ** (rng.uniform(-6, 3) / 20) / max(np.sqrt(np.mean(sound**2)), 1e-6)
         gate = uniform_filter1d(np.repeat(seconds.astype(np.float64), SAMPLE_RATE), CROSSFADE_SAMPLES)
-        mixed += level * gate * loop_sound(sound, CLIP_SAMPLES, int(rng.integers(len(sound))))
+        mixed += level * gate * loop_sound(sound, num_samples, int(rng.integers(len(sound))))
     peak = float(np.abs(mixed).max())
     return (mixed / max(1.0, peak / 0.99)).astype(np.float32)

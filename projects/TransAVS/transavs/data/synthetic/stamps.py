@@ -10,7 +10,7 @@ import soundfile
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..avsbench import AVSDatasetError
+from ..avsbench import NUM_FRAMES, AVSDatasetError
 from .backgrounds import Pan, load_backgrounds
 from .clips import Clip, make_clip, random_schedule
 from .scenes import MotionRanges, Sprite
@@ -144,9 +144,13 @@ class StampsMaker:
         self.sprites = load_stamps(stamps_root, size)
         self.backgrounds = load_backgrounds(backgrounds_root, size)
 
-    def make_clip(self, rng: np.random.Generator, subset: str, split: str) -> Clip:
+    @property
+    def names(self) -> list[str]:
+        return [sprite.name for sprite in self.sprites]
+
+    def make_clip(self, rng: np.random.Generator, subset: str, split: str, num_seconds: int = NUM_FRAMES) -> Clip:
         """The first of `random_stamps` sounds in S4, any of them in MS3."""
         sprites = random_stamps(rng, self.sprites, subset)
-        active = random_schedule(rng, subset, len(sprites))
+        active = random_schedule(rng, subset, len(sprites), num_seconds)
         background = Pan(rng, self.backgrounds[split], self.size)
         return make_clip(rng, background, sprites, active, self.ranges)

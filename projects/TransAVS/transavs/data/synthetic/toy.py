@@ -88,16 +88,16 @@ def random_sprite(shape: str, rng: np.random.Generator) -> Sprite:
 class NoisyPattern:
     """A smooth, dim colour pattern, with fresh noise in every frame; a Scene's background."""
 
-    def __init__(self, rng: np.random.Generator, size: int) -> None:
+    def __init__(self, rng: np.random.Generator, size: int, num_seconds: int = NUM_FRAMES) -> None:
         self.size = size
         self.patches = Image.fromarray(rng.integers(30, 140, size=(4, 4, 3), dtype=np.uint8))
-        self.noise = rng.normal(0, NOISE, size=(NUM_FRAMES, size, size, 3))  # of the frames of the clip
+        self.noise = rng.normal(0, NOISE, size=(num_seconds, size, size, 3))  # of the frames of the clip
         self.other_noise = rng.spawn(1)[0]  # of all others: it takes no number from the clip's own generator
 
     def draw(self, progress: float, size: int) -> NDArray[np.uint8]:
         pattern = np.asarray(self.patches.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32)
         if size == self.size:
-            noise = self.noise[min(int(progress * NUM_FRAMES), NUM_FRAMES - 1)]
+            noise = self.noise[min(int(progress * len(self.noise)), len(self.noise) - 1)]
         else:
             nearest = np.arange(size) * self.size // size  # its grains are as large in the scene as those of the clip
             noise = self.other_noise.normal(0, NOISE, size=self.noise.shape[1:])[nearest][:, nearest]
@@ -111,9 +111,13 @@ class ToyMaker:
     def __init__(self, size: int = SIZE) -> None:
         self.size = size
 
-    def make_clip(self, rng: np.random.Generator, subset: str, split: str) -> Clip:
+    @property
+    def names(self) -> list[str]:
+        return list(OUTLINES)
+
+    def make_clip(self, rng: np.random.Generator, subset: str, split: str, num_seconds: int = NUM_FRAMES) -> Clip:
         """Two or three different shapes."""
         shapes = rng.permutation(list(OUTLINES))[: rng.integers(2, 4)].tolist()
         sprites = [random_sprite(shape, rng) for shape in shapes]
-        active = random_schedule(rng, subset, len(shapes))
-        return make_clip(rng, NoisyPattern(rng, self.size), sprites, active, RANGES)
+        active = random_schedule(rng, subset, len(shapes), num_seconds)
+        return make_clip(rng, NoisyPattern(rng, self.size, num_seconds), sprites, active, RANGES)
