@@ -225,10 +225,8 @@ class TransAVS(nn.Module):
         return clip_of_frame.to(self.device), seconds
 
     def _audio_features(self, clips: list[ModelInput]) -> Tensor:
-        """F_a, [B, T, C]: of an embedding as it is, of log-mel through the audio backbone, all clips at once.
-
-        The features of seconds that a clip does not have are 0, as in AVSBench's own models.
-        """
+        """F_a, [B, T, C]: of an embedding as it is, of log-mel through the audio backbone, all clips at once; 0 in the
+        seconds that a clip does not have, as in AVSBench's own models."""
         spectrograms = [clip["audio_log_mel"] for clip in clips if "audio_embedding" not in clip]
         if spectrograms:
             computed = self.audio_backbone(torch.cat([log_mel.to(self.device) for log_mel in spectrograms]))
