@@ -39,7 +39,7 @@ def work(cfg, args):
     cfg = setup(cfg, args)
     if args.eval_only:
         model = AVSTrainer.build_model(cfg)
-        AVSCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
+        AVSCheckpointer(model, cfg.OUTPUT_DIR, cfg).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
         return AVSTrainer.test(cfg, model)
 
     check_datasets(cfg)

@@ -143,6 +143,9 @@ def _add_model(cfg: CfgNode) -> None:
     # As MODEL.BACKBONE.WEIGHTS; for VGGish with torchvggish's keys. "timm:" is MODEL.AUDIO_BACKBONE.TIMM_MODEL.
     cfg.MODEL.AUDIO_BACKBONE.WEIGHTS = ""
     cfg.MODEL.AUDIO_BACKBONE.FREEZE = True
+    # False: a training's checkpoints do without it (VGGish has 288 MB) and get it from WEIGHTS when they are read; it
+    # must be frozen, and WEIGHTS still be there then.
+    cfg.MODEL.AUDIO_BACKBONE.IN_CHECKPOINTS = True
     # The timm model that TimmAudioBackbone runs on log-mel patches.
     cfg.MODEL.AUDIO_BACKBONE.TIMM_MODEL = "resnet10t"
 

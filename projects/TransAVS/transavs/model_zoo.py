@@ -79,7 +79,7 @@ def get(config_path: str, trained: bool = False, device: str | None = None) -> n
         cfg.MODEL.DEVICE = device
     model = build_model(cfg)
     if trained:
-        AVSCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+        AVSCheckpointer(model, cfg=cfg).load(cfg.MODEL.WEIGHTS)
     return model
 
 

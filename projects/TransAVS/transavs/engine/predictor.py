@@ -75,7 +75,7 @@ class AVSPredictor:
         """
         self.cfg = cfg.clone()
         self.model = build_model(self.cfg).eval()
-        AVSCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
+        AVSCheckpointer(self.model, cfg=cfg).load(cfg.MODEL.WEIGHTS)
         use_engine(self.model, self.cfg, engine)
         if cfg.DATASETS.TEST:
             self.metadata = MetadataCatalog.get(cfg.DATASETS.TEST[0])

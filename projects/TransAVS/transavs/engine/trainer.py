@@ -33,6 +33,7 @@ from ..evaluation import evaluator_of
 from ..evaluation.background import BackgroundEvaluator
 from ..weights.checkpointer import AVSCheckpointer
 from ..weights.initializing import initialize_parts
+from ..weights.left_out import check_can_be_left_out
 from ..weights.published import WeightsError
 from .amp import PRECISIONS, AMPTrainer
 from .failures import told_in_one_line
@@ -71,7 +72,7 @@ class AVSTrainer(DefaultTrainer):
             else FiniteTrainer(shared, loader, optimizer)
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
-        self.checkpointer = AVSCheckpointer(shared, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self.checkpointer = AVSCheckpointer(shared, cfg.OUTPUT_DIR, cfg, trainer=weakref.proxy(self))
         self.start_iter, self.max_iter, self.cfg = 0, cfg.SOLVER.MAX_ITER, cfg
         self.register_hooks(self.build_hooks())
 
@@ -82,7 +83,8 @@ class AVSTrainer(DefaultTrainer):
         frozen audio backbone is left with random weights.
 
         Raises:
-            WeightsError: MODEL.WEIGHTS cannot be had or read; or the processes do not see the same checkpoint.
+            WeightsError: MODEL.WEIGHTS cannot be had or read; the processes do not see the same checkpoint; or
+                checkpoints are to do without an audio backbone that could not be had again.
         """
         rest = self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume, other_shapes=True)
         filled = self.checkpointer.filled
@@ -96,6 +98,8 @@ class AVSTrainer(DefaultTrainer):
                 "weights for it: %s HAS RANDOM WEIGHTS THAT WILL NEVER TRAIN. Give weights or set FREEZE to False.",
                 audio.NAME,
             )
+        if not audio.IN_CHECKPOINTS:
+            check_can_be_left_out(self.checkpointer.model, self.cfg)
 
     def _start_after(self, iteration: int) -> None:
         folder, ends = self.cfg.OUTPUT_DIR, comm.all_gather(iteration)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from detectron2.config import CfgNode
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 from fvcore.common.checkpoint import Checkpointer
@@ -15,6 +16,7 @@ from torch import nn
 from .comparing import first_names
 from .conversion import convert_state_dict
 from .kinds import recognize
+from .left_out import LeftOutError, completed, without_audio_backbone
 from .other_shapes import OtherModelError, fit_to, require_shapes
 from .published import WeightsError, local_file
 from .reading import read_checkpoint
@@ -35,11 +37,15 @@ class AVSCheckpointer(Checkpointer):
         resumed (bool): whether `resume_or_load` found a checkpoint to go on from.
     """
 
-    def __init__(self, model: nn.Module, save_dir: str = "", **checkpointables: Any) -> None:
+    def __init__(
+        self, model: nn.Module, save_dir: str = "", cfg: CfgNode | None = None, **checkpointables: Any
+    ) -> None:
         """
         Args:
             model: TransAVS.
             save_dir: where checkpoints are written.
+            cfg: that the model was built from; its MODEL.AUDIO_BACKBONE tells whether checkpoints hold the audio
+                backbone, and gives it to those that do not.
             checkpointables: what is saved and resumed beside the model, by name.
         """
         super().__init__(model, save_dir, save_to_disk=comm.is_main_process(), **checkpointables)
@@ -47,6 +53,7 @@ class AVSCheckpointer(Checkpointer):
         self.filled: set[str] = set()
         self.resumed = False
         self._other_shapes = False
+        self._cfg = cfg
 
     def save(self, name: str, **kwargs: Any) -> None:
         """`Checkpointer.save`; the file is there once it is whole.
@@ -58,9 +65,11 @@ class AVSCheckpointer(Checkpointer):
             return
         states = {key: checkpointable.state_dict() for key, checkpointable in self.checkpointables.items()}
         path = Path(self.save_dir, f"{name}.pth")
+        whole = self._cfg is None or self._cfg.MODEL.AUDIO_BACKBONE.IN_CHECKPOINTS
+        weights = {"model": self.model.state_dict()} if whole else without_audio_backbone(self.model)
         self.logger.info("Saving checkpoint to %s", path)
         with written_whole(path) as file:
-            torch.save({"model": self.model.state_dict(), **states, **kwargs}, file)
+            torch.save({**weights, **states, **kwargs}, file)
         self.tag_last_checkpoint(path.name)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
@@ -76,12 +85,13 @@ class AVSCheckpointer(Checkpointer):
             other_shapes: of `path`, see `load`.
 
         Raises:
-            WeightsError: see `load`; or the newest checkpoint is of a model with other shapes.
+            WeightsError: see `load`; or the newest checkpoint is of a model with other shapes, or without an audio
+                backbone that can be had.
         """
         for checkpoint in self._newest_first() if resume else ():
             try:
                 rest = self.load(checkpoint)
-            except OtherModelError:
+            except (OtherModelError, LeftOutError):
                 raise  # the config is another one: to start anew would write over what was trained
             except WeightsError as error:
                 self.logger.warning("Not resumed from: %s", error)
@@ -120,7 +130,8 @@ class AVSCheckpointer(Checkpointer):
 
         Raises:
             WeightsError: the file is missing, unreadable or asks to run code; nothing in it is of this model; weights
-                are of another shape; or it is a Mask2Former that does not fit as a whole.
+                are of another shape; it is a Mask2Former that does not fit as a whole; or it was written without the
+                audio backbone, which MODEL.AUDIO_BACKBONE.WEIGHTS does not give.
         """
         path = os.fspath(path)
         self.filled = set()
@@ -133,7 +144,7 @@ class AVSCheckpointer(Checkpointer):
 
     def _load_file(self, path: str) -> dict[str, Any]:
         """fvcore's hook: `path` is a local file."""
-        checkpoint = read_checkpoint(path)
+        checkpoint = completed(read_checkpoint(path), path, self.model, self._cfg)
         found, expected = checkpoint["model"], self.model.state_dict()
         source = recognize(found, self.model)
         if source is not None and not source.part:  # a Mask2Former

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from ..config import add_transavs_config
 from .comparing import compare
+from .left_out import completed
 from .pretrained import CARD_FILE, CONFIG_FILE, DIGESTS_FILE, WEIGHTS_FILE
 from .published import WeightsError
-from .reading import read_state_dict
+from .reading import read_checkpoint
 
 # Where the weights that training started from lie, and its results; a trained model has nothing to do with them.
 PLACES = ("MODEL.WEIGHTS", "MODEL.BACKBONE.WEIGHTS", "MODEL.AUDIO_BACKBONE.WEIGHTS", "OUTPUT_DIR", "MODEL.DEVICE")
@@ -63,7 +64,9 @@ def trained_weights(cfg: CfgNode) -> dict[str, Tensor]:
     Raises:
         WeightsError: it cannot be read, lacks some, or has others than the model.
     """
-    comparison = compare(read_state_dict(cfg.MODEL.WEIGHTS), _cpu_model(cfg).state_dict())
+    model = _cpu_model(cfg)
+    checkpoint = completed(read_checkpoint(cfg.MODEL.WEIGHTS), cfg.MODEL.WEIGHTS, model, cfg)
+    comparison = compare(checkpoint["model"], model.state_dict())
     if comparison.problems:
         raise WeightsError(f"{cfg.MODEL.WEIGHTS}: does not fit the config's model: {comparison}")
     return comparison.matched
