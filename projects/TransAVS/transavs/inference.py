@@ -89,7 +89,7 @@ def class_map(sem_seg: Tensor, threshold: float) -> Tensor:
     """
     highest = torch.full_like(sem_seg[..., 0, :, :], threshold)
     labels = torch.zeros_like(highest, dtype=torch.uint8)
-    seen = sem_seg.movedim(-3, 0).flatten(1).amax(1) > threshold
+    seen = sem_seg.amax((-2, -1)).view(-1, sem_seg.shape[-3]).amax(0) > threshold
     for c in seen.nonzero()[:, 0].tolist():  # on a CPU many times as fast as an argmax over the channels
         channel = sem_seg[..., c, :, :]
         torch.maximum(labels, (channel > highest).view(torch.uint8) * (c + 1), out=labels)
