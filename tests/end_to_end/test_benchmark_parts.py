@@ -24,8 +24,9 @@ def test_the_parts_equal_their_references(run_script):
         4,
     )
     assert done.returncode == 0, done.stdout[-3000:]
-    compared = re.findall(r"^(log-mel|metrics), .+?  +([\d.]+) +([\d.]+) +[\d.]+ +(\S+)$", done.stdout, re.MULTILINE)
-    assert [part for part, *_ in compared] == ["log-mel", "metrics"]
+    row = r"^(log-mel|metrics|classes), .+?  +([\d.]+) +([\d.]+) +[\d.]+ +(\S+)$"
+    compared = re.findall(row, done.stdout, re.MULTILINE)
+    assert [part for part, *_ in compared] == ["log-mel", "metrics", "classes"]
     for _, ours, reference, difference in compared:
         assert 0 < float(ours) and 0 < float(reference) and float(difference) < 1e-5
     sampled = re.findall(r"^sampling, .+?, (forward.*?)  +.* (\S+)$", done.stdout, re.MULTILINE)

@@ -60,6 +60,22 @@ def test_validation_comes_before_the_writers_and_scores_the_validation_split(sma
     assert cfg.DATASETS.TEST == ("toy_s4_test",)
 
 
+@pytest.mark.parametrize(
+    "names, metric",
+    [
+        (("toy_s4_val",), "avs/mJ"),
+        (("avsbench_ss_val",), "avss/mIoU"),
+        (("toy_ss_val", "toy_s4_val"), "toy_ss_val/avss/mIoU"),
+    ],
+)
+def test_the_best_checkpoint_is_chosen_by_what_the_first_dataset_is_about(
+    small_cfg, monkeypatch, tmp_path, names, metric
+):
+    monkeypatch.setattr(AVSTrainer, "build_train_loader", classmethod(lambda cls, cfg: []))
+    trainer = AVSTrainer(small_cfg("OUTPUT_DIR", str(tmp_path), "TEST.EVAL_PERIOD", 10, "DATASETS.VAL", names))
+    assert [hook._metric for hook in trainer._hooks if isinstance(hook, Validation)] == [metric]
+
+
 class CountingEvaluator(DatasetEvaluator):
     def reset(self):
         self.inputs = 0

@@ -2,19 +2,26 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ..data.audio import SAMPLE_RATE, log_mel_examples
+from ..data.palette import encode_labels
+from ..evaluation import SemanticEvaluator
 from ..evaluation.metrics import clip_scores
 from ..losses import audio_query_distance_loss, audio_query_mask_loss
 from ..modeling.pixel_decoder.deformable_attention import sample_and_weigh
 from .measuring import DEVICE, extra_memory, in_turn
-from .references import all_pairs_mask_loss, best_f_by_loop, stacked_sampling
+from .references import all_pairs_mask_loss, best_f_by_loop, class_scores_by_loop, stacked_sampling
 
 CLIP_SECONDS, CLIP_FRAMES = 5, 5
+SEMANTIC_FRAMES, SEMANTIC_CLASSES = 10, 70  # of AVSBench-semantic
+MASK_THRESHOLD = 0.5
 QUERY_DIM = 256
 SAMPLING_HEADS, SAMPLING_CHANNELS, SAMPLING_POINTS = 8, 32, 4  # as in Mask2Former
 DISTANCE_THRESHOLD = 1e6  # every pair counts: the most work
@@ -66,6 +73,43 @@ def benchmark_metrics(runs: int, num_clips: int, side: int) -> Row:
         lambda: torch.tensor([clip_scores(*clip)["f"] for clip in zip(probabilities, masks)]),
         lambda: torch.stack([best_f_by_loop(*clip) for clip in zip(probabilities, masks)]),
     )
+
+
+def benchmark_classes(runs: int, num_clips: int, side: int) -> Row:
+    """A row: the evaluation of clips with AVSBench-semantic's classes, from the model's maps and from files.
+
+    Each frame has two objects, and half of each is found. The reference takes the truth from memory, and no more than
+    mIoU and mF.
+    """
+    soft_map = torch.zeros(SEMANTIC_FRAMES, SEMANTIC_CLASSES, side, side, device=DEVICE)
+    truth = torch.zeros(SEMANTIC_FRAMES, side, side, dtype=torch.uint8)
+    half, quarter = side // 2, side // 4
+    for frame, (labels, channels) in enumerate(zip(truth, soft_map)):
+        for place, label in enumerate((1 + frame, SEMANTIC_CLASSES - frame)):
+            rows, left = slice(quarter, side - quarter), place * half
+            labels[rows, left : left + half] = label
+            channels[label - 1, rows, left + quarter : left + half + quarter] = 0.9
+    with TemporaryDirectory() as folder:
+        paths = [str(Path(folder, f"{frame}.png")) for frame in range(SEMANTIC_FRAMES)]
+        for path, labels in zip(paths, truth):
+            Image.fromarray(encode_labels(labels.numpy())).save(path)
+
+        def evaluate() -> torch.Tensor:
+            evaluator = SemanticEvaluator("avsbench_ss_test")
+            for clip in range(num_clips):
+                files = {"file_names": paths, "sem_seg_file_names": paths}
+                evaluator.process(
+                    [{"video_id": str(clip), "num_labels": SEMANTIC_CLASSES + 1, **files}], [{"sem_seg": soft_map}]
+                )
+            scores = evaluator.evaluate()["avss"]
+            return torch.tensor([scores["mIoU"], scores["mF"]], dtype=torch.float64)
+
+        def reference() -> torch.Tensor:
+            found = [class_scores_by_loop(soft_map, truth.to(DEVICE), MASK_THRESHOLD) for _ in range(num_clips)]
+            return torch.stack(found).mean(0)
+
+        name = f"classes, {num_clips} clips of {SEMANTIC_FRAMES} x {side} x {side}"
+        return compare(name, runs, evaluate, reference)
 
 
 def benchmark_loss(name: str, runs: int, loss: Loss, leaf: torch.Tensor, reference: Loss | None = None) -> Row:

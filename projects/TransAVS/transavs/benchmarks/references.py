@@ -27,6 +27,31 @@ def best_f_by_loop(probabilities: torch.Tensor, masks: torch.Tensor, beta_square
     return torch.stack(curves).mean(0).max()
 
 
+def class_scores_by_loop(
+    soft_map: torch.Tensor, truth: torch.Tensor, threshold: float, beta_squared: float = 0.3
+) -> torch.Tensor:
+    """Mean IoU and mean F over all labels, label by label and frame by frame, as AVSBench has them.
+
+    Args:
+        soft_map: float [F, K, H, W].
+        truth: labels [F, H, W].
+        threshold: a pixel has its likeliest class where that exceeds it.
+    """
+    highest, classes = soft_map.max(1)
+    predictions = torch.where(highest > threshold, classes + 1, 0)
+    means = []
+    for label in range(soft_map.shape[1] + 1):
+        found = []
+        for prediction, true in zip(predictions == label, truth == label):
+            both, either = (prediction & true).sum().double(), (prediction | true).sum().double()
+            if either:
+                precision, recall = both / prediction.sum(), both / true.sum()
+                f = (1 + beta_squared) * precision * recall / (beta_squared * precision + recall)
+                found.append(torch.stack([both / either, f.nan_to_num()]))
+        means.append(torch.stack(found).mean(0) if found else torch.zeros(2, dtype=torch.float64))
+    return torch.stack(means).mean(0)
+
+
 def all_pairs_mask_loss(masks: torch.Tensor) -> torch.Tensor:
     """AQML as eq. 11 and 12 write it, pair by pair, of probabilities [n, H, W]."""
     n, binary, soft = len(masks), (masks > 0.5).float().unbind(), masks.unbind()
