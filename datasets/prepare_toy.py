@@ -6,7 +6,8 @@ An object's size, place and depth say nothing about whether it sounds; only its 
 
 import functools
 
-from transavs.data.avsbench import LAYOUTS
+from transavs.data.layout import LAYOUTS
+from transavs.data.semantic_layout import SEMANTIC_SUBSET
 from transavs.data.synthetic.command_line import make_parser, run_maker
 from transavs.data.synthetic.toy import COUNTS, SIZE, ToyMaker
 
@@ -17,7 +18,7 @@ def main() -> None:
         "--clips", type=int, nargs=3, default=COUNTS, metavar=("TRAIN", "VAL", "TEST"), help=f"default: {COUNTS}"
     )
     args = parser.parse_args()
-    counts = {subset: tuple(args.clips) for subset in LAYOUTS}
+    counts = dict.fromkeys((*LAYOUTS, SEMANTIC_SUBSET), tuple(args.clips))
     run_maker(args, functools.partial(ToyMaker, args.size), counts, {"maker": "toy", "size": args.size})
 
 

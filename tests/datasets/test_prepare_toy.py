@@ -11,7 +11,12 @@ import pytest
 import soundfile
 from PIL import Image
 
+from transavs.data import load_avss
 from transavs.data.avsbench import load_avsbench
+from transavs.data.checking import check_dataset
+from transavs.data.palette import read_label_map
+from transavs.data.semantic_labels import class_names
+from transavs.data.synthetic import ToyMaker, clip_generator
 from transavs.data.synthetic.toy import OUTLINES
 
 SCRIPT = Path(__file__).parents[2] / "datasets/prepare_toy.py"
@@ -152,3 +157,52 @@ def test_instances_are_the_masks_object_by_object(toy, subset):
 def test_oracle_file_holds_the_mean_over_test_frames(toy):
     scores = json.loads((toy / "oracle.json").read_text())
     assert set(scores) == {"s4", "ms3"} and all(0 < score["mJ"] <= 1 for score in scores.values())
+
+
+@pytest.fixture(scope="module")
+def semantic_toy(tmp_path_factory):
+    output = tmp_path_factory.mktemp("toy_ss")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _run(monkeypatch, output, "--subset", "ss", "--clips", "3", "3", "6")
+    return output
+
+
+def test_clips_with_classes_load_as_avsbench_semantic(semantic_toy):
+    assert check_dataset(semantic_toy, ["ss"]).problems == []
+    names = list(OUTLINES)
+    assert class_names(semantic_toy) == names
+    heard = set()
+    for clip in load_avss(semantic_toy, "test"):
+        seconds = len(clip["file_names"])
+        samples, _ = soundfile.read(clip["audio_file_name"])
+        levels = np.sqrt((samples.reshape(seconds, -1) ** 2).mean(1))
+        for level, path in zip(levels, clip["sem_seg_file_names"]):
+            labels = np.unique(read_label_map(path, clip["num_labels"]))
+            shown = [names[label - 1] for label in labels if label]
+            assert bool(shown) == (level > 0.01) and set(shown) <= set(clip["objects"])
+            heard.add(len(shown))
+        assert 2 <= len(clip["objects"]) <= 3 and seconds in (5, 10)
+    assert heard >= {0, 1, 2}
+
+
+def test_the_oracle_of_classes_knows_all_but_what_sounds(semantic_toy):
+    found = json.loads((semantic_toy / "oracle.json").read_text())["ss"]["mIoU"]
+    maker, sums = ToyMaker(64), np.zeros((2, 6))  # IoU and frames of each label
+    for index in range(6):
+        label = ("v1s", "v1m", "v2")[index % 3]
+        seconds = 10 if label == "v2" else 5
+        clip = maker.make_clip(
+            clip_generator(0, "ss", "test", index), "s4" if label == "v1s" else "ms3", "test", seconds
+        )
+        numbers = [1 + maker.names.index(name) for name in clip.objects]
+        for k in range(10):
+            guess, truth = np.zeros((64, 64), int), np.zeros((64, 64), int)
+            for number, shown, sounding in zip(numbers, clip.shown, clip.sounding):
+                if k < seconds:
+                    guess[shown[k]], truth[sounding[k]] = number, number
+            for number in range(6):
+                either = ((guess == number) | (truth == number)).sum()
+                if either:
+                    sums[:, number] += ((guess == number) & (truth == number)).sum() / either, 1
+    assert found == pytest.approx((sums[0] / np.maximum(sums[1], 1)).mean(), abs=5e-5)
+    assert 0.3 < found < 0.9

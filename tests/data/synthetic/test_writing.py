@@ -2,7 +2,7 @@ import numpy as np
 
 from transavs.data.synthetic.clips import make_clip
 from transavs.data.synthetic.scenes import MotionRanges
-from transavs.data.synthetic.writing import oracle_scores
+from transavs.data.synthetic.subset_files import oracle_scores
 
 
 def test_oracle_of_an_empty_frame_is_the_share_left_empty(square_sprite, black):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..avsbench import LAYOUTS, NUM_FRAMES, SPLITS
+from ..semantic_layout import SEMANTIC_SUBSET
 from .scenes import Background, MotionRanges, Scene, Sprite, frame_progresses, random_scene
 from .sounds import mix_sounds
 
@@ -20,16 +21,16 @@ SUPERSAMPLING = 2  # objects are pasted at whole pixels; drawn larger and reduce
 
 @dataclass
 class Clip:
-    """`frames` uint8 [T,H,W,3], `visible` (any object) bool [T,H,W], `waveform` float32 [samples].
+    """`frames` uint8 [T,H,W,3], `waveform` float32 [samples].
 
-    `category` is the first object's name, `objects` has all of them, in alphabetical order; `sounding` bool [n,T,H,W]
-    holds the visible pixels of each of them, in that order, in the seconds in which it sounds. `scene` draws the clip
-    at other times and sizes than its frames'.
+    `category` is the first object's name, `objects` has all of them, in alphabetical order. `shown` bool [n,T,H,W]
+    holds the visible pixels of each of them, in that order, `sounding` those in the seconds in which it sounds. `scene`
+    draws the clip at other times and sizes than its frames'.
     """
 
     frames: NDArray[np.uint8]
+    shown: NDArray[np.bool_]
     sounding: NDArray[np.bool_]
-    visible: NDArray[np.bool_]
     waveform: NDArray[np.float32]
     category: str
     objects: list[str]
@@ -39,6 +40,11 @@ class Clip:
     def masks(self) -> NDArray[np.bool_]:
         """All that sounds in each frame: bool [T,H,W]."""
         return np.any(self.sounding, axis=0)
+
+    @property
+    def visible(self) -> NDArray[np.bool_]:
+        """All objects in each frame: bool [T,H,W]."""
+        return np.any(self.shown, axis=0)
 
 
 class ClipMaker(Protocol):
@@ -56,7 +62,7 @@ class ClipMaker(Protocol):
 
 def clip_generator(seed: int, subset: str, split: str, index: int) -> np.random.Generator:
     """A clip's own random numbers, so that a clip does not depend on who makes the others, and in which order."""
-    return np.random.default_rng([seed, list(LAYOUTS).index(subset), SPLITS.index(split), index])
+    return np.random.default_rng([seed, [*LAYOUTS, SEMANTIC_SUBSET].index(subset), SPLITS.index(split), index])
 
 
 def random_schedule(
@@ -99,7 +105,7 @@ def make_clip(
     order = sorted(range(len(scene.sprites)), key=lambda number: scene.sprites[number].name)
     waveform = mix_sounds(rng, [sprite.sound for sprite in sprites], active)
     objects = [scene.sprites[number].name for number in order]
-    return Clip(frames, sounding[order], np.any(visible, axis=0), waveform, sprites[0].name, objects, scene)
+    return Clip(frames, visible[order], sounding[order], waveform, sprites[0].name, objects, scene)
 
 
 def spread_test_clips(maker: ClipMaker, subset: str, num_clips: int, available: int, seed: int) -> list[Clip]:

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from ..avsbench import LAYOUTS, SPLITS, AVSDatasetError
 from ..registration import DATASET_FOLDERS, datasets_root
+from ..semantic_layout import SEMANTIC_SUBSET
 from .clips import ClipMaker
 from .debian import PackageError
 from .writing import prepare_subset
@@ -25,7 +26,7 @@ def make_parser(description: str, prefix: str, size: int) -> argparse.ArgumentPa
         default=os.path.join(datasets_root(), folder),
         help=f"folder to write to (default: $DETECTRON2_DATASETS/{folder}, or datasets/{folder})",
     )
-    parser.add_argument("--subset", choices=[*LAYOUTS, "both"], default="both")
+    parser.add_argument("--subset", choices=[*LAYOUTS, "both", SEMANTIC_SUBSET], default="both")
     parser.add_argument(
         "--without", nargs="+", choices=SPLITS[:2], default=(), help="splits to leave out; the others do not change"
     )

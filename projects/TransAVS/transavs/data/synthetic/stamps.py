@@ -19,8 +19,8 @@ from .sounds import SAMPLE_RATE
 SOUNDING_FOLDERS = ("animals", "hobbies", "household", "vehicles")  # elsewhere: letters, signs and seasonal drawings
 SIZE = 128  # pixels of a frame's side, by default
 COUNTS = {
-    "small": {"s4": (600, 40, 80), "ms3": (200, 20, 60)},
-    "full": {"s4": (2000, 200, 300), "ms3": (600, 100, 150)},
+    "small": {"s4": (600, 40, 80), "ms3": (200, 20, 60), "ss": (300, 60, 180)},
+    "full": {"s4": (2000, 200, 300), "ms3": (600, 100, 150), "ss": (900, 180, 360)},
 }
 RANGES = MotionRanges(area=(0.08, 0.25))  # of the frame: AVSBench's sounding objects are large
 
