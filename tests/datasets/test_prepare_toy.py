@@ -12,6 +12,7 @@ import soundfile
 from PIL import Image
 
 from transavs.data import load_avss
+from transavs.data.avis import instance_masks, load_avis, read_categories
 from transavs.data.avsbench import load_avsbench
 from transavs.data.checking import check_dataset
 from transavs.data.palette import read_label_map
@@ -206,3 +207,32 @@ def test_the_oracle_of_classes_knows_all_but_what_sounds(semantic_toy):
                     sums[:, number] += ((guess == number) & (truth == number)).sum() / either, 1
     assert found == pytest.approx((sums[0] / np.maximum(sums[1], 1)).mean(), abs=5e-5)
     assert 0.3 < found < 0.9
+
+
+def test_the_lists_of_instances_have_each_object_in_each_second_in_which_it_sounds(toy, tmp_path, monkeypatch):
+    for split in ("train", "val", "test"):
+        list_file = toy / f"Multi-sources/ms3_instances_{split}.json"
+        names, listed, expected = (
+            read_categories(list_file),
+            load_avis(list_file, toy),
+            load_avsbench(toy, "ms3", split),
+        )
+        for clip, other in zip(listed, expected, strict=True):
+            assert (clip["file_names"], clip["audio_file_name"]) == (other["file_names"], other["audio_file_name"])
+            identities = {}  # of each object: what identities its masks have
+            for annotations, path in zip(clip["annotations"], other["instance_file_names"]):
+                masks, numbers = instance_masks(annotations, 64, 64), np.asarray(Image.open(path))
+                assert len(masks) == len(np.setdiff1d(numbers, [0]))
+                for annotation, mask in zip(annotations, masks):
+                    number = numbers[mask].min()
+                    assert np.array_equal(mask, numbers == number)
+                    identities.setdefault(number, set()).add(annotation["id"])
+                    name = list(names.values())[annotation["category"]]
+                    assert name == other["objects"][number - 1]
+            assert all(len(found) == 1 for found in identities.values())
+    before = _contents(toy)
+    shutil.copytree(toy, tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.glob("Multi-sources/ms3_instances_*.json"):
+        path.unlink()  # an output of an earlier version
+    _run(monkeypatch, tmp_path)
+    assert _contents(tmp_path) == before

@@ -4,6 +4,7 @@ Importing this registers the model, its parts and the datasets with Detectron2.
 """
 
 from .config import add_transavs_config
+from .data.avis import register_avis_dataset
 from .data.avsbench import register_avs_dataset
 from .data.semantic import register_avss_dataset
 from .data.synthetic import register_composed_dataset
@@ -21,6 +22,7 @@ __all__ = [
     "__version__",
     "add_transavs_config",
     "register_avs_dataset",
+    "register_avis_dataset",
     "register_avss_dataset",
     "register_composed_dataset",
 ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 NUM_FRAMES = 5  # AVSBench's clips last five seconds; frame k (from 1) shows second k
 SPLITS = ("train", "val", "test")
+INSTANCES_FILE = "Multi-sources/ms3_instances_{split}.json"  # Stamps and Toy have them: see `data.avis`
 
 FilePath = str | os.PathLike[str]
 

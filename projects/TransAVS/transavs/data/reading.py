@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import audio
+from .avis import instance_classes, instance_masks
 from .errors import AVSDatasetError
 from .images import read_frame, read_instances, read_mask
 from .layout import FilePath
@@ -45,6 +46,8 @@ def annotated_seconds(clip: dict[str, Any]) -> list[int]:
     if "compose" in clip:
         composer: ClipComposer = clip["compose"]
         return list(composer.annotated)
+    if "annotations" in clip:
+        return list(range(len(clip["annotations"])))
     return [second for second, path in enumerate(clip["sem_seg_file_names"]) if path is not None]
 
 
@@ -171,10 +174,16 @@ class ClipReader:
         return frames
 
     def _read_masks(
-        self, clip: dict[str, Any], frame_indices: list[int], size: tuple[int, ...]
+        self, clip: dict[str, Any], frame_indices: list[int], size: tuple[int, int]
     ) -> tuple[list[NDArray[np.bool_]], list[Classes]]:
         """Returns: lists of F bool [n, H, W] and of F int64 [n], the masks' classes"""
         self._check_classes(clip)
+        if "annotations" in clip:
+            several = self.num_classes > 1
+            frames = [clip["annotations"][index] for index in frame_indices]
+            return [instance_masks(frame, *size) for frame in frames], [
+                instance_classes(frame, several) for frame in frames
+            ]
         by_instance = self.targets == "instances"
         if by_instance and "instance_file_names" not in clip:
             first = clip["sem_seg_file_names"][frame_indices[0]]
@@ -238,16 +247,20 @@ class ClipReader:
         if self.audio_mode == "noise":
             return self._noise(clip)
         path = clip["audio_file_name"]
-        return Sound(log_mel=read_log_mel(path, self.num_frames)) if _is_pickle(path) else self._read_waveform(path)
+        return Sound(log_mel=read_log_mel(path, self.num_frames)) if _is_pickle(path) else self._read_waveform(clip)
 
-    def _read_waveform(self, path: FilePath) -> Sound:
-        return Sound(*audio.read_waveform(path, seconds=self.num_frames))
+    def _read_waveform(self, clip: dict[str, Any]) -> Sound:
+        """A clip's sound, from its first second on; silence where a video's sound has ended before."""
+        start = clip.get("first_second", 0)
+        waveform, rate = audio.read_waveform(clip["audio_file_name"], seconds=start + self.num_frames)
+        own = waveform[start * rate :]
+        return Sound(own if len(own) else np.zeros(rate, np.float32), rate)
 
     def _noise(self, clip: dict[str, Any]) -> Sound:
         """White noise as loud as the clip's own sound; the same for the same clip in every run."""
         path, level = clip["audio_file_name"], NOISE_RMS
         if not _is_pickle(path):
-            waveform = self._read_waveform(path).waveform
+            waveform = self._read_waveform(clip).waveform
             assert waveform is not None
             level = float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
         generator = torch.Generator().manual_seed(zlib.crc32(clip["video_id"].encode()))

@@ -9,7 +9,7 @@ from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from .palette import palette
 
 DATASET_FOLDERS = {"avsbench": "AVSBench", "stamps": "stamps", "toy": "toy"}  # registered prefix -> folder
-EVALUATOR_TYPES = ("avs", "avss")  # of the datasets that are registered here
+EVALUATOR_TYPES = ("avs", "avss", "avis")  # of the datasets that are registered here
 CLASS_KEYS = ("stuff_classes", "thing_classes", "stuff_colors", "thing_colors")
 SOUNDING = {
     "stuff_classes": ["sounding"],
@@ -54,6 +54,7 @@ def register_clips(
     name: str,
     load: Callable[[], list[dict[str, Any]]],
     list_classes: Callable[[], Sequence[str]] | None = None,
+    evaluator_type: str = "avss",
     **metadata: object,
 ) -> None:
     """Make what `load` lists known to Detectron2 under `name`.
@@ -62,13 +63,16 @@ def register_clips(
         load: gives the dataset dicts, when the dataset is used.
         list_classes: gives the names of the model's classes, when they are asked for: see `ClassMetadata`. Such a
             dataset is scored class by class. Without it there is one class, "sounding", and AVSEvaluator scores it.
+        evaluator_type: what scores a dataset with classes, one of EVALUATOR_TYPES.
         metadata: more of it for Detectron2's MetadataCatalog. `training_only` keeps the dataset out of testing.
     """
     DatasetCatalog.register(name, load)
     if list_classes is None:
         MetadataCatalog.get(name).set(evaluator_type="avs", **SOUNDING, **metadata)
     else:
-        MetadataCatalog[name] = ClassMetadata(name=name, list_classes=list_classes, evaluator_type="avss", **metadata)
+        MetadataCatalog[name] = ClassMetadata(
+            name=name, list_classes=list_classes, evaluator_type=evaluator_type, **metadata
+        )
 
 
 def registered_datasets() -> list[str]:

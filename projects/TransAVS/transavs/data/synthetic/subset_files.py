@@ -16,7 +16,7 @@ from PIL import Image
 from ...evaluation.metrics import jaccard
 from ...evaluation.semantic_metrics import ClassScores, class_scores, summarize_classes
 from ..avsbench import ClipPaths
-from ..layout import LAYOUTS, FilePath
+from ..layout import INSTANCES_FILE, LAYOUTS, FilePath
 from ..listing import OBJECTS_COLUMN, OBJECTS_SEPARATOR
 from ..palette import encode_labels
 from ..semantic_layout import (
@@ -31,6 +31,7 @@ from ..semantic_layout import (
     SemanticPaths,
 )
 from .clips import SUBSET_OF_KIND, Clip, ClipMaker, clip_generator
+from .instance_lists import write_instance_lists
 from .sounds import SAMPLE_RATE
 
 PNG_COMPRESSION = 6
@@ -110,9 +111,12 @@ class AVSFiles:
     def write_lists(self, rows: Sequence[Row], maker: ClipMaker) -> None:
         layout = LAYOUTS[self.subset]
         _write_table(Path(self.output) / layout.csv_file, (*layout.columns, OBJECTS_COLUMN), rows)
+        if self.subset == "ms3":
+            write_instance_lists(self.output)
 
     def is_complete(self) -> bool:
-        return any(self.folder.glob("*/gt_instances"))  # which were not written at first
+        lists = self.subset != "ms3" or any(self.folder.glob(Path(INSTANCES_FILE).name.format(split="*")))
+        return lists and any(self.folder.glob("*/gt_instances"))  # none of them was written at first
 
 
 class SemanticFiles:
