@@ -33,12 +33,13 @@ train-demo: setup
 
 setup: $(VENV)/.installed
 
-# Done anew only when what is to be installed has changed.
+# Done anew only when what is to be installed has changed. TrackEval comes without what it asks for: all of it is there, but
+# for opencv-python, which would overwrite opencv-python-headless.
 $(VENV)/.installed: requirements.txt pyproject.toml setup.py tools/install_detectron2.py
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet -r requirements.txt
 	$(RUN) tools/install_detectron2.py
-	$(RUN) -m pip install --quiet --no-deps --editable .
+	$(RUN) -m pip install --quiet --no-deps trackeval==1.3.0 --editable .
 	touch $@
 
 clean:

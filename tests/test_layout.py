@@ -15,7 +15,7 @@ LAYERS = (
     ("model",),
     ("visualization", "data.synthetic"),
     ("evaluation",),
-    ("modeling", "losses", "inference"),
+    ("modeling", "losses", "inference", "tracking"),
     ("config", "data", "video"),
 )
 LAYER_OF = {room: number for number, rooms in enumerate(reversed(LAYERS)) for room in rooms}

@@ -19,13 +19,13 @@ from detectron2.utils.logger import log_first_n
 from torch import Tensor
 
 from ..data.audio import log_mel_examples, silent_examples
+from ..tracking import ObjectTracker
 from ..video import FrameRate, VideoReader, exact_rate
 from ..weights.checkpointer import AVSCheckpointer
 from ..weights.pretrained import trained_config
 from .ahead import ahead
 from .devices import fall_back_to_cpu
 from .engines import use_engine
-from .tracking import ObjectTracker
 from .windows import Frame, SlidingSound, Windows, frames_at_once, frames_together
 
 logger = logging.getLogger(__name__)
@@ -215,7 +215,10 @@ class AVSPredictor:
             for start in sorted({start for second in seconds for start in windows.starts_of(second)} - set(features)):
                 features[start] = self._audio_features(sound.cut(start, start + windows.length))
             for result in self._segment_chunk(chunk, seconds, features, windows):
-                result.instances.object_number = tracker.update(result.time, result.instances.pred_masks)
+                found = result.instances
+                found.object_number = tracker.update(
+                    result.time, found.pred_masks, found.pred_classes, found.query_index
+                )
                 yield result
 
     @torch.no_grad()

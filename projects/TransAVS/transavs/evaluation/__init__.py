@@ -1,9 +1,11 @@
 from detectron2.data import MetadataCatalog
 
 from .avs_evaluator import AVSEvaluator
+from .instance_evaluator import InstanceEvaluator
 from .semantic_evaluator import SemanticEvaluator
 
-EVALUATORS = {"avs": AVSEvaluator, "avss": SemanticEvaluator}  # by the `evaluator_type` of a dataset's metadata
+# By the `evaluator_type` of a dataset's metadata.
+EVALUATORS = {"avs": AVSEvaluator, "avss": SemanticEvaluator, "avis": InstanceEvaluator}
 
 
 def evaluator_of(dataset_name: str) -> type[AVSEvaluator]:
@@ -11,4 +13,4 @@ def evaluator_of(dataset_name: str) -> type[AVSEvaluator]:
     return EVALUATORS[MetadataCatalog.get(dataset_name).get("evaluator_type", "avs")]
 
 
-__all__ = ["EVALUATORS", "AVSEvaluator", "SemanticEvaluator", "evaluator_of"]
+__all__ = ["EVALUATORS", "AVSEvaluator", "InstanceEvaluator", "SemanticEvaluator", "evaluator_of"]

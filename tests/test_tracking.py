@@ -1,6 +1,6 @@
 import torch
 
-from transavs.engine.tracking import MEMORY_SECONDS, ObjectTracker
+from transavs.tracking import MEMORY_SECONDS, ObjectTracker
 
 LEFT, RIGHT = (30, 4, 30, 30), (30, 60, 30, 30)
 
@@ -57,3 +57,26 @@ def test_a_single_pixel_is_tracked():
     tracker = ObjectTracker()
     tracker.update(0, boxes((70, 70, 1, 1), side=640))
     assert tracker.update(1, boxes((70, 70, 1, 1), side=640)).tolist() == [0]
+
+
+def test_the_best_pairs_in_all_are_taken_not_the_best_one_first():
+    tracker = ObjectTracker()
+    tracker.update(0, boxes((30, 0, 30, 30), (30, 18, 30, 30)))
+    # The mask in the middle is most like the second object, 0.67, but then nothing were left for the other mask.
+    middle, right = (30, 12, 30, 30), (30, 34, 30, 30)
+    assert tracker.update(1, boxes(middle, right)).tolist() == [0, 1]
+
+
+def test_a_mask_of_another_class_is_another_object():
+    tracker = ObjectTracker()
+    tracker.update(0, boxes(LEFT), torch.tensor([3]))
+    assert tracker.update(1, boxes(LEFT), torch.tensor([4])).tolist() == [1]
+    assert tracker.update(2, boxes(LEFT), torch.tensor([3])).tolist() == [0]
+
+
+def test_the_same_query_decides_where_masks_do_not():
+    first, second = torch.tensor([6, 9]), torch.tensor([9, 6])
+    tracker = ObjectTracker()
+    tracker.update(0, boxes((30, 0, 30, 30), (30, 20, 30, 30)), queries=first)
+    between = (30, 10, 30, 30)
+    assert tracker.update(1, boxes(between), queries=second[:1]).tolist() == [1]
