@@ -225,6 +225,9 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.MIXING.SHARES = [0.45, 0.30, 0.15, 0.10]
     cfg.INPUT.AUDIO = CfgNode()
     cfg.INPUT.AUDIO.RESAMPLER = "resampy"  # to 16 kHz, as VGGish's reference does; "torchaudio" is faster
+    # A file of a frozen audio backbone's features, which tools/embed_audio.py wrote: for the sounds in it, training and
+    # evaluation do without the audio backbone. "" is none.
+    cfg.INPUT.AUDIO.EMBEDDINGS = ""
     # SpecAugment in training: the longest masks, in mel bands (of 64) and in frames (of 96, 10 ms each); 0 is off.
     cfg.INPUT.AUDIO.FREQUENCY_MASK = 0
     cfg.INPUT.AUDIO.TIME_MASK = 0

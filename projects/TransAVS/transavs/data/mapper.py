@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import audio
+from .audio_embeddings import AudioEmbeddings, configured_embeddings
 from .audio_modes import check_audio_mode
 from .corrupt_clips import UNREADABLE, CorruptClips
 from .mixing import ClipMixing
@@ -49,6 +50,7 @@ class AVSDatasetMapper:
         max_frames (int): of a training clip; see `ClipReader`.
         audio_augment (AudioAugment or None): in training.
         max_corrupt_share (float): of `clips`, in training: so many may be unreadable; see `CorruptClips`.
+        embeddings (AudioEmbeddings or None): features of sounds that stay as they are; their files are not read.
     """
 
     @configurable
@@ -71,6 +73,7 @@ class AVSDatasetMapper:
         max_frames: int = 0,
         audio_augment: AudioAugment | None = None,
         max_corrupt_share: float = 0.0,
+        embeddings: AudioEmbeddings | None = None,
     ):
         check_audio_mode(audio_mode)
         if resampler not in audio.RESAMPLERS:
@@ -89,7 +92,9 @@ class AVSDatasetMapper:
         self.targets = targets
         self.audio_augment = audio_augment
         self.corrupt = CorruptClips(clips, max_corrupt_share) if max_corrupt_share else None
-        self.read = ClipReader(is_train, num_frames, image_format, targets, max_frames, audio_mode, num_classes)
+        self.read = ClipReader(
+            is_train, num_frames, image_format, targets, max_frames, audio_mode, num_classes, embeddings
+        )
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True, clips: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
@@ -112,6 +117,7 @@ class AVSDatasetMapper:
             "max_frames": cfg.INPUT.MAX_FRAMES,
             "audio_augment": audio_augment if is_train and audio_augment else None,
             "max_corrupt_share": cfg.DATALOADER.MAX_CORRUPT_SHARE if is_train else 0.0,
+            "embeddings": configured_embeddings(cfg, is_train),
         }
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
@@ -121,9 +127,9 @@ class AVSDatasetMapper:
 
         Returns:
             dict: the dataset dict with `images` uint8 [F, 3, h, w], `audio_log_mel` float32 [t, 1, 96, 64] of the
-            clip's t seconds, `frame_indices` int64 [F], `height` and `width` of the frames on disk; in training also
-            `instances`, F `Instances` with `gt_classes` and `gt_masks`, and `mix`, what mixing made of the clip ("" for
-            nothing).
+            clip's t seconds or, from `embeddings`, `audio_embedding` [t, C], `frame_indices` int64 [F], `height` and
+            `width` of the frames on disk; in training also `instances`, F `Instances` with `gt_classes` and `gt_masks`,
+            and `mix`, what mixing made of the clip ("" for nothing).
 
         Raises:
             AVSDatasetError, AudioError, UnsafePickleError: a file is missing, unreadable or does not fit; it is named.
@@ -140,7 +146,10 @@ class AVSDatasetMapper:
         frames, masks = self._augment(raw.frames, [frame_masks for frame_masks, _ in targets])
         clip["images"] = torch.stack([torch.from_numpy(np.ascontiguousarray(f.transpose(2, 0, 1))) for f in frames])
         clip["frame_indices"] = torch.tensor(raw.frame_indices, dtype=torch.int64)
-        clip["audio_log_mel"] = self._log_mel(raw, rng, clip.get("audio_file_name") or clip["video_id"])
+        if raw.sound.embedding is not None:
+            clip["audio_embedding"] = raw.sound.embedding
+        else:
+            clip["audio_log_mel"] = self._log_mel(raw, rng, clip.get("audio_file_name") or clip["video_id"])
         if self.is_train:
             clip["instances"] = [_sounding_instances(seen, of) for seen, (_, of) in zip(masks, targets)]
             clip["mix"] = raw.mix

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import audio
+from .audio_embeddings import AudioEmbeddings
 from .avis import instance_classes, instance_masks
 from .errors import AVSDatasetError
 from .images import read_frame, read_instances, read_mask
@@ -64,6 +65,7 @@ class ClipReader:
         max_frames: of a training clip with more annotated frames, so many at random; 0 takes all.
         audio_mode: one of `audio_modes.AUDIO_MODES`; "silence" and "noise" replace the clip's sound.
         num_classes: of the model, "no object" not counted: where masks have classes, the dataset must have as many.
+        embeddings: of sounds, which are then not read.
 
     Raises:
         ValueError: `targets` or `max_frames` make no sense; it names the config's key.
@@ -76,6 +78,7 @@ class ClipReader:
     max_frames: int = 0
     audio_mode: str = "original"
     num_classes: int = 1
+    embeddings: AudioEmbeddings | None = None
 
     def __post_init__(self) -> None:
         if self.targets not in TARGETS:
@@ -118,7 +121,7 @@ class ClipReader:
             masks=masks,
             classes=classes,
             frame_indices=frame_indices,
-            sound=self._read_sound(clip),
+            sound=self.read_sound(clip),
             objects=frozenset(objects) if objects else None,
             sounding=frozenset([category] if category else objects) if objects else None,
             video_id=clip.get("video_id", ""),
@@ -241,12 +244,15 @@ class ClipReader:
                 f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {self.num_classes}"
             )
 
-    def _read_sound(self, clip: dict[str, Any]) -> Sound:
+    def read_sound(self, clip: dict[str, Any]) -> Sound:
         if self.audio_mode == "silence":
             return Sound(log_mel=audio.silent_examples(self.num_frames))
         if self.audio_mode == "noise":
             return self._noise(clip)
         path = clip["audio_file_name"]
+        embedding = self.embeddings.of(clip) if self.embeddings is not None else None
+        if embedding is not None:
+            return Sound(embedding=embedding)
         return Sound(log_mel=read_log_mel(path, self.num_frames)) if _is_pickle(path) else self._read_waveform(clip)
 
     def _read_waveform(self, clip: dict[str, Any]) -> Sound:

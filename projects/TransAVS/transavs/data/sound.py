@@ -13,21 +13,23 @@ from . import audio
 
 @dataclass(frozen=True)
 class Sound:
-    """A waveform or, where that is not known, a log-mel.
+    """A waveform; or, where that is not known, a log-mel; or features computed ahead, of a sound that stays as it is.
 
     Args:
         waveform: float32 [samples], mono; full scale is 1.
         sample_rate: hertz, of `waveform`.
         log_mel: float32 [T, 1, 96, 64], where there is no `waveform`.
+        embedding: float32 [T, C], where there is neither.
     """
 
     waveform: NDArray[np.float32] | None = None
     sample_rate: int = audio.SAMPLE_RATE
     log_mel: Tensor | None = None
+    embedding: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if (self.waveform is None) == (self.log_mel is None):
-            raise ValueError("a sound has either a waveform or a log-mel")
+        if sum(form is not None for form in (self.waveform, self.log_mel, self.embedding)) != 1:
+            raise ValueError("a sound has either a waveform, a log-mel or an embedding")
 
     def examples(self, num_examples: int, resampler: str = "resampy") -> Tensor:
         """The model's input: of a shorter sound with the last example repeated, as AVSBench has it.

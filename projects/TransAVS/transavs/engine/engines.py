@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..export import write_onnx
 from ..inference import Size
 from ..model import FusedQueries, TransAVS
-from ..weights.left_out import digest_of
+from ..weights.comparing import digest_of
 
 ENGINES = ("eager", "compile", "onnxruntime")
 GRAPH_INPUTS, GRAPH_OUTPUTS = ("images", "audio_features", "seconds"), ("audio_queries", "fused", "projected")

@@ -31,7 +31,7 @@ def clip_to_compare_on(cfg: CfgNode, size: tuple[int, int]) -> tuple[str, Clip]:
     """What it is, and the first clip of DATASETS.TEST, its frames brought to `size`; noise where there is none."""
     try:
         name = cfg.DATASETS.TEST[0]
-        clip = AVSDatasetMapper(cfg, is_train=False)(DatasetCatalog.get(name)[0])
+        clip = AVSDatasetMapper(cfg, is_train=False, embeddings=None)(DatasetCatalog.get(name)[0])
     except (AVSDatasetError, IndexError, KeyError) as error:
         reason = str(error).splitlines()[0].split(". ")[0]
         return f"noise, for want of a clip of DATASETS.TEST ({reason})", noise_clip(cfg, size)

@@ -16,7 +16,7 @@ Clip = dict[str, Any]
 
 
 def model_inputs(cfg: CfgNode, split: str, num_clips: int, video_ids: Sequence[str] | None = None) -> Iterator[Clip]:
-    """Yields clips as AVSTrainer's loaders give them, each once.
+    """Yields clips as AVSTrainer's loaders give them, each once; with the sound, whatever INPUT.AUDIO.EMBEDDINGS has.
 
     Args:
         cfg: its SEED decides what augmentation does.
@@ -36,6 +36,9 @@ def model_inputs(cfg: CfgNode, split: str, num_clips: int, video_ids: Sequence[s
     for video_id in video_ids or ():
         if video_id not in known:
             raise AVSDatasetError(f"{video_id}: no such clip in DATASETS.{key}, {', '.join(cfg.DATASETS[key])}")
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.INPUT.AUDIO.EMBEDDINGS = ""
     seed_all_rng(cfg.SEED if cfg.SEED >= 0 else None)
     read = _training_clips if split == "train" else _test_clips
     yield from read(cfg, known, min(num_clips, len(known)), video_ids)

@@ -36,6 +36,7 @@ from ..weights.initializing import initialize_parts
 from ..weights.left_out import check_can_be_left_out
 from ..weights.published import WeightsError
 from .amp import PRECISIONS, AMPTrainer
+from .audio_embedding import check_embeddings
 from .failures import told_in_one_line
 from .finite_losses import FiniteTrainer
 from .interruption import StopOnSignal
@@ -85,6 +86,7 @@ class AVSTrainer(DefaultTrainer):
         Raises:
             WeightsError: MODEL.WEIGHTS cannot be had or read; the processes do not see the same checkpoint; or
                 checkpoints are to do without an audio backbone that could not be had again.
+            AVSDatasetError: INPUT.AUDIO.EMBEDDINGS is of other weights than the model's.
         """
         rest = self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume, other_shapes=True)
         filled = self.checkpointer.filled
@@ -100,6 +102,7 @@ class AVSTrainer(DefaultTrainer):
             )
         if not audio.IN_CHECKPOINTS:
             check_can_be_left_out(self.checkpointer.model, self.cfg)
+        check_embeddings(self.cfg, self.model)
 
     def _start_after(self, iteration: int) -> None:
         folder, ends = self.cfg.OUTPUT_DIR, comm.all_gather(iteration)
@@ -175,9 +178,11 @@ class AVSTrainer(DefaultTrainer):
         They stand under the dataset's name where DATASETS.TEST has several.
 
         Raises:
-            AVSDatasetError: DATASETS.TEST names no dataset, or one that is not registered.
+            AVSDatasetError: DATASETS.TEST names no dataset, or one that is not registered; or INPUT.AUDIO.EMBEDDINGS is
+                of other weights than the model's.
         """
         _known(cfg.DATASETS.TEST, "DATASETS.TEST")
+        check_embeddings(cfg, model)
         return super().test(cfg, model, evaluators)
 
     def build_hooks(self) -> list[hooks.HookBase]:

@@ -1,5 +1,6 @@
 """Comparing the weights that a file has with those that a model expects, and telling how they differ."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -53,3 +54,13 @@ def first_names(names: Iterable[str], count: int = NAMES_TOLD) -> str:
     """The first names, and how many more there are."""
     names = list(names)
     return ", ".join(names[:count]) + (f", and {len(names) - count} more" if len(names) > count else "")
+
+
+def digest_of(state_dict: dict[str, Tensor]) -> str:
+    """The SHA-256 of weights and their names, in whatever order and on whatever device."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state_dict.items()):
+        if not name.endswith(COUNTER):
+            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    return digest.hexdigest()

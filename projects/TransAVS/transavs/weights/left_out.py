@@ -1,12 +1,11 @@
 """A frozen audio backbone that checkpoints do without, since its own file gives it again: VGGish has 288 MB."""
 
-import hashlib
 from typing import Any
 
 from detectron2.config import CfgNode
 from torch import Tensor, nn
 
-from .comparing import COUNTER
+from .comparing import digest_of
 from .initializing import initialize_parts
 from .published import WeightsError
 
@@ -16,16 +15,6 @@ DIGEST = "left_out_audio_backbone"  # a checkpoint's key: which weights are to b
 
 class LeftOutError(WeightsError):
     """What a checkpoint does without cannot be had again; the message names the config's key."""
-
-
-def digest_of(state_dict: dict[str, Tensor]) -> str:
-    """The SHA-256 of weights and their names, in whatever order and on whatever device."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(state_dict.items()):
-        if not name.endswith(COUNTER):
-            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def without_audio_backbone(model: nn.Module) -> dict[str, Any]:
