@@ -106,5 +106,5 @@ def test_no_range_is_named_with_its_key(gain):
 
 def test_a_sound_is_a_waveform_or_a_log_mel():
     for both_or_none in ({}, {"waveform": tone(400), "log_mel": audio.silent_examples(5)}):
-        with pytest.raises(ValueError, match="either a waveform or a log-mel"):
+        with pytest.raises(ValueError, match="either a waveform, a log-mel or an embedding"):
             Sound(**both_or_none)

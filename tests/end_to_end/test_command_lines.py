@@ -16,6 +16,7 @@ NEEDED = {
     "compare_sounds": [],
     "convert_weights": ["--output", "new.pth", "weights.pth"],
     "demo": ["--input", "a.mp4", "--output", "out"],
+    "embed_audio": ["--output", "new.safetensors"],
     "export_model": ["--format", "torchscript", "--output", "new.pt"],
     "package_model": ["--output", "new"],
     "predict_lake": ["--input", "lake", "--output", "out"],
