@@ -23,7 +23,7 @@ VERSION = 1  # of how a sound becomes log-mel examples: to be raised where that 
 
 
 def sound_key(clip: dict[str, Any]) -> str:
-    """Of what the file of a dataset dict's sound holds, and of the clip's seconds. Raises: OSError: it cannot be read."""
+    """Of what the file of a dataset dict's sound holds, and of the clip's seconds. Raises: OSError: unreadable."""
     with open(clip["audio_file_name"], "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return f"{digest}/{clip.get('first_second', 0)}+{len(clip['file_names'])}"
@@ -64,7 +64,7 @@ class AudioEmbeddings:
         self.weights = metadata.get(WEIGHTS, "")
 
     def of(self, clip: dict[str, Any]) -> Tensor | None:
-        """Of a dataset dict's sound, [t, C]; None, which is logged once, where its file was not there or another one."""
+        """Of a dataset dict's sound, [t, C]; None, which is logged once, where its file was not there or another."""
         try:
             features = self._features.get(sound_key(clip))
         except OSError:

@@ -12,7 +12,7 @@ from .clip_checks import FirstSeen, check_copies, check_size, check_waveform, co
 from .errors import AVSDatasetError
 from .images import mask_levels, read_instances, read_mask
 from .layout import LAYOUTS, NUM_FRAMES, SPLITS, ClipPaths, FilePath
-from .reading import read_log_mel
+from .log_mel_files import read_log_mel
 from .report import Report, Row, SplitCounts
 from .semantic_layout import SEMANTIC_SUBSET, semantic_folder
 

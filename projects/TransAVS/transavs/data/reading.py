@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from . import audio
 from .audio_embeddings import AudioEmbeddings
@@ -17,9 +16,9 @@ from .avis import instance_classes, instance_masks
 from .errors import AVSDatasetError
 from .images import read_frame, read_instances, read_mask
 from .layout import FilePath
+from .log_mel_files import read_log_mel
 from .palette import read_label_map
 from .raw_clip import Classes, RawClip
-from .safe_pickle import load_tensor
 from .sound import Sound
 
 NOISE_RMS = 0.1  # of full scale; for a clip whose own level is not known, having only its log-mel
@@ -247,11 +246,10 @@ class ClipReader:
     def read_sound(self, clip: dict[str, Any]) -> Sound:
         if self.audio_mode == "silence":
             return Sound(log_mel=audio.silent_examples(self.num_frames))
+        path = clip["audio_file_name"]
         if self.audio_mode == "noise":
             return self._noise(clip)
-        path = clip["audio_file_name"]
-        embedding = self.embeddings.of(clip) if self.embeddings is not None else None
-        if embedding is not None:
+        if self.embeddings is not None and (embedding := self.embeddings.of(clip)) is not None:
             return Sound(embedding=embedding)
         return Sound(log_mel=read_log_mel(path, self.num_frames)) if _is_pickle(path) else self._read_waveform(clip)
 
@@ -272,26 +270,6 @@ class ClipReader:
         generator = torch.Generator().manual_seed(zlib.crc32(clip["video_id"].encode()))
         noise = torch.randn(self.num_frames * audio.SAMPLE_RATE, generator=generator)
         return Sound((level * noise).numpy())
-
-
-def read_log_mel(path: FilePath, num_frames: int) -> Tensor:
-    """Reads AVSBench's pickled log-mel.
-
-    Returns:
-        float32 tensor [num_frames, 1, 96, 64]: of a shorter one the last example is repeated, a longer one is cut
-
-    Raises:
-        UnsafePickleError, AVSDatasetError: the file is not a pickled tensor, or not one of log-mel examples.
-    """
-    log_mel = load_tensor(path)
-    shape = tuple(log_mel.shape)
-    if len(shape) != 4 or shape[0] < 1 or shape[1:] != audio.EXAMPLE_SHAPE:
-        raise AVSDatasetError(f"{path}: log-mel has shape {list(shape)}, expected {[num_frames, *audio.EXAMPLE_SHAPE]}")
-    if log_mel.dtype != torch.float32:
-        raise AVSDatasetError(f"{path}: log-mel has dtype {log_mel.dtype}, expected torch.float32")
-    if not torch.isfinite(log_mel).all():
-        raise AVSDatasetError(f"{path}: log-mel holds NaN or infinite values, expected finite ones")
-    return audio.fit_examples(log_mel, num_frames)
 
 
 def _is_pickle(path: FilePath) -> bool:
