@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from transavs.command_line import CommandParser, run
 from transavs.data.corrupt_clips import UNREADABLE
+from transavs.engine import trainer
 from transavs.engine.audio_embedding import clips_with_sounds, embed_sounds, trained_audio_backbone, write_embeddings
 from transavs.engine.devices import fall_back_to_cpu
-from transavs.engine.trainer import check_datasets
 from transavs.weights.published import WeightsError
 from transavs.weights.writing import OutputError
 
@@ -36,7 +36,7 @@ def main(arguments=None):
     cfg = parser.read_config(args.config_file, args.opts)
     setup_logger(name="transavs")
     fall_back_to_cpu(cfg)
-    check_datasets(cfg)
+    trainer.check_datasets(cfg)
     audio_backbone = trained_audio_backbone(cfg)
     clips = clips_with_sounds(cfg)
     features = dict(tqdm(embed_sounds(cfg, clips, audio_backbone), total=len(clips), unit="sound"))
