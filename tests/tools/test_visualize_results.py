@@ -11,6 +11,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
 from transavs.evaluation import AVSEvaluator
+from transavs.evaluation.avs_evaluator import encode_mask
 from transavs.visualization.predictions import PredictionsError, load_dataset, load_predictions, make_picture
 
 
@@ -68,6 +69,19 @@ def test_tool_computes_the_clips_jaccard_from_the_file(evaluated):
     name, predictions = evaluated
     clip = load_dataset(name)["clip1"]
     assert make_picture(clip, load_predictions(str(predictions))["clip1"]).jaccard == 1.0
+
+
+def test_a_clip_with_instances_is_drawn_with_all_that_is_annotated(evaluated):
+    name, predictions = evaluated
+    clip = dict(load_dataset(name)["clip1"])
+    del clip["sem_seg_file_names"]
+    halves = [np.eye(16, dtype=bool), np.eye(16, dtype=bool)]
+    halves[0][8:], halves[1][:8] = False, False
+    both = [{"id": k, "segmentation": encode_mask(torch.from_numpy(half))} for k, half in enumerate(halves)]
+    clip["annotations"] = [both, both[:1]]
+    picture = make_picture(clip, load_predictions(str(predictions))["clip1"])
+    assert [mask.sum() for mask in picture.masks] == [16, 8]
+    assert picture.jaccard == (1 + 0.5) / 2
 
 
 def test_tool_says_in_one_line_what_is_wrong(evaluated, tmp_path, capsys):

@@ -9,6 +9,7 @@ import torch
 from detectron2.data import DatasetCatalog
 
 from ..data.audio import read_waveform
+from ..data.avis import union_mask
 from ..data.images import read_frame, read_mask
 from ..data.registration import registered_datasets
 from ..evaluation.avs_evaluator import decode_mask
@@ -71,7 +72,11 @@ def make_picture(clip: dict[str, Any], predicted_frames: list[dict[str, Any]]) -
                 f"clip {clip['video_id']}: predicted masks are {list(prediction.shape)}, its frames "
                 f"{[clip['height'], clip['width']]}; are the predictions of another dataset?"
             )
-    masks = [None if path is None else read_mask(path) for path in clip["sem_seg_file_names"]]
+    masks: list[Any] = (
+        [union_mask(frame, clip["height"], clip["width"]) for frame in clip["annotations"]]
+        if "annotations" in clip
+        else [None if path is None else read_mask(path) for path in clip["sem_seg_file_names"]]
+    )
     scores = [
         float(jaccard(torch.from_numpy(prediction), torch.from_numpy(mask)))
         for prediction, mask in zip(predictions, masks)
