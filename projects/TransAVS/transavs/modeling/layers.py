@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .linear import Linear, linear
+
 
 class AttentionLayer(nn.Module):
     """Multi-head attention with a residual and a norm (eq. 2, 3, 6).
@@ -34,12 +36,13 @@ class AttentionLayer(nn.Module):
         inputs = queries + query_positions, memory + memory_positions, memory
         weights, biases = self.attention.in_proj_weight.chunk(3), self.attention.in_proj_bias.chunk(3)
         query, key, value = (
-            F.linear(tensor, weight, bias).unflatten(-1, (self.attention.num_heads, -1)).transpose(1, 2)
+            linear(tensor, weight, bias).unflatten(-1, (self.attention.num_heads, -1)).transpose(1, 2)
             for tensor, weight, bias in zip(inputs, weights, biases)
         )  # B heads N d/heads
         dropout = self.attention.dropout if self.training else 0.0
         attended = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout).transpose(1, 2).flatten(2)
-        return self.norm(queries + self.attention.out_proj(attended))
+        out = self.attention.out_proj
+        return self.norm(queries + linear(attended, out.weight, out.bias))
 
 
 class FeedForwardLayer(nn.Module):
@@ -48,12 +51,12 @@ class FeedForwardLayer(nn.Module):
     def __init__(self, dim: int, hidden_dim: int, dropout: float = 0.0):
         super().__init__()
         self.map = nn.Sequential(
-            nn.Linear(dim, hidden_dim), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(hidden_dim, dim)
+            Linear(dim, hidden_dim), nn.ReLU(inplace=True), nn.Dropout(dropout), Linear(hidden_dim, dim)
         )
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, queries: Tensor) -> Tensor:
-        return self.norm(queries + self.map(queries))
+        return self.norm(queries + self.map(queries.flatten(0, -2)).view_as(queries))
 
 
 def sine_positions(

@@ -6,6 +6,7 @@ from detectron2.config import CfgNode, configurable
 from fvcore.nn.weight_init import c2_msra_fill
 from torch import Tensor, nn
 
+from ..linear import Linear
 from .registry import AUDIO_BACKBONE_REGISTRY, AudioBackbone
 
 # Convolutions of each stage; a 2 x 2 max-pooling ends it.
@@ -29,11 +30,11 @@ class VGGish(AudioBackbone):
         super().__init__()
         self.features = _convolutions()
         self.embeddings = nn.Sequential(
-            nn.Linear(STAGE_CHANNELS[-1][-1] * 6 * 4, HIDDEN_DIM),
+            Linear(STAGE_CHANNELS[-1][-1] * 6 * 4, HIDDEN_DIM),
             nn.ReLU(inplace=True),
-            nn.Linear(HIDDEN_DIM, HIDDEN_DIM),
+            Linear(HIDDEN_DIM, HIDDEN_DIM),
             nn.ReLU(inplace=True),
-            nn.Linear(HIDDEN_DIM, EMBEDDING_DIM),
+            Linear(HIDDEN_DIM, EMBEDDING_DIM),
             nn.ReLU(inplace=True),
         )
         self._initialize()

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from ..linear import Linear
+
 Shape = tuple[int, int]  # height and width of a level, in cells
 
 
@@ -29,10 +31,10 @@ class DeformableAttention(nn.Module):
         self.num_heads = num_heads
         self.num_levels = num_levels
         self.num_points = num_points
-        self.sampling_offsets = nn.Linear(dim, num_heads * num_levels * num_points * 2)
-        self.attention_weights = nn.Linear(dim, num_heads * num_levels * num_points)
-        self.value_projection = nn.Linear(dim, dim)
-        self.output_projection = nn.Linear(dim, dim)
+        self.sampling_offsets = Linear(dim, num_heads * num_levels * num_points * 2)
+        self.attention_weights = Linear(dim, num_heads * num_levels * num_points)
+        self.value_projection = Linear(dim, dim)
+        self.output_projection = Linear(dim, dim)
         self._init_weights()
 
     def _init_weights(self) -> None:

@@ -1,0 +1,64 @@
+"""Linear maps, which oneDNN computes on CPUs: PyTorch's own matrix products leave AVX-512 unused on AMD's."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+SMALLEST = 1 << 21  # multiply-adds; below that the longer way to oneDNN costs more than it saves
+
+
+class Linear(nn.Linear):
+    """nn.Linear by `linear`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight, self.bias)
+
+
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear`: [..., k], [n, k] and [n] to [..., n]. Large ones in float32 on a CPU are oneDNN's.
+
+    What is traced, compiled or under autocast stays PyTorch's, as a graph is to hold operators that all can read.
+    """
+    by_onednn = (
+        inputs.device.type == "cpu"
+        and torch.backends.mkldnn.is_available()
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+        and not torch.is_autocast_enabled("cpu")
+        and inputs.dtype == weight.dtype == torch.float32
+        and inputs.numel() * len(weight) >= SMALLEST
+    )
+    if not by_onednn:
+        return F.linear(inputs, weight, bias)
+    rows: Tensor = _OneDNNLinear.apply(inputs.flatten(0, -2), weight, bias)
+    return rows if inputs.dim() == 2 else rows.view(*inputs.shape[:-1], len(weight))
+
+
+class _OneDNNLinear(torch.autograd.Function):
+    """Of three matrix products, one forward and two backward, each is oneDNN's."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # [m, k], [n, k], [n]
+        ctx.save_for_backward(inputs, weight)
+        return _product(inputs, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        inputs, weight = ctx.saved_tensors
+        of_inputs = of_weight = of_bias = None
+        if ctx.needs_input_grad[0]:
+            of_inputs = _product(gradient, weight.t())
+        if ctx.needs_input_grad[1]:
+            of_weight = _product(gradient.t(), inputs.t())
+        if ctx.needs_input_grad[2]:
+            of_bias = gradient.sum(0)
+        return of_inputs, of_weight, of_bias
+
+
+def _product(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+    return product
