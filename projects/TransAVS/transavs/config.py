@@ -172,7 +172,7 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SEM_SEG_HEAD.DEFORMABLE_TRANSFORMER_ENCODER_N_POINTS = 4  # per query, head and level
 
     cfg.MODEL.TRANSAVS = CfgNode()
-    cfg.MODEL.TRANSAVS.NUM_FRAMES = 5  # T: seconds of sound that a clip has (sec. 3.1)
+    cfg.MODEL.TRANSAVS.NUM_FRAMES = 5  # T: seconds of sound that a clip has at most (sec. 3.1)
     cfg.MODEL.TRANSAVS.NUM_QUERIES = 300  # N (Table 3)
     cfg.MODEL.TRANSAVS.HIDDEN_DIM = 256  # d
     cfg.MODEL.TRANSAVS.NHEADS = 8
@@ -213,8 +213,9 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.COLOR_JITTER = True
     # Training: so many of a clip's annotated frames, at random, so that a batch holds more clips; 0 takes all of them.
     cfg.INPUT.MAX_FRAMES = 0
-    # What a training frame's queries are matched to: "union", all that sounds as one mask, as AVSBench has it; or
-    # "instances", each object's own mask, from the folder gt_instances/ that prepare_stamps.py writes.
+    # What a training frame's queries are matched to: "union", all that sounds as one mask, as AVSBench has it;
+    # "instances", each object's own mask, from the folder gt_instances/ that prepare_stamps.py writes; or "classes",
+    # all that sounds of a class as one mask, for MODEL.SEM_SEG_HEAD.NUM_CLASSES above 1.
     cfg.INPUT.TARGETS = "union"
     # Training (not the paper's): another clip's sounding object is pasted over a clip's frames, and the sound decides
     # what to segment. PROBABILITY: that a clip is mixed. SHARES: of the mixed clips, those that keep their own sound,
