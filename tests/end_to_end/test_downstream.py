@@ -22,9 +22,10 @@ def workplace(run_script, tmp_path_factory):
     """The folder that docs/USING.md describes."""
     folder = tmp_path_factory.mktemp("user")
     (folder / "TransAVS").symlink_to(ROOT)
-    clips = ("--subset", "s4", "--clips", 4, 1, 2, "--output", "toy")
+    clips = ("--clips", 4, 1, 2, "--output", "toy")
     video = ("--data", "toy", "--num-clips", 2, "--fps", 5, "--size", 96, "--output", "street.mp4")
-    for script, arguments in (("prepare_toy", clips), ("make_demo_video", video)):
+    toy = [("prepare_toy", ("--subset", subset, *clips)) for subset in ("s4", "ss")]
+    for script, arguments in (*toy, ("make_demo_video", video)):
         made = run_script(folder / f"TransAVS/datasets/{script}.py", *arguments, folder=folder)
         assert made.returncode == 0, made.stdout
     data = folder / "toy/Single-source/s4_data"
@@ -51,7 +52,7 @@ def save_weights(path):
 
 
 def test_every_python_block_of_the_page_is_a_script():
-    assert len(SCRIPTS) == PAGE.count("```python") == 8
+    assert len(SCRIPTS) == PAGE.count("```python") == 9
 
 
 @pytest.mark.slow
