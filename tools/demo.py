@@ -6,7 +6,9 @@
 
 For each video NAME it writes NAME_sounding.mp4, whose frames are those that were segmented, each object with a colour
 and its score. --masks adds NAME_masks/, a PNG a frame (255 sounds), and --json NAME_sounding.json: each frame's time in
-seconds, what sounds as a whole, and each object with its number and score, as COCO RLE.
+seconds, what sounds as a whole, and each object with its number, score and category_id, as COCO RLE. With a model of
+several classes objects are called by them ("violin 93%"), --colors class gives a class one colour, that of AVSBench's
+palette, and the PNGs have these colours.
 """
 
 import logging
@@ -24,6 +26,7 @@ from transavs.engine.engines import ENGINES
 from transavs.engine.video_outputs import VideoOutputs
 from transavs.video import SOURCE_RATE, VideoError, VideoReader
 from transavs.video.files import output_names
+from transavs.visualization import ObjectStyle
 from transavs.weights.published import WeightsError
 
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} clips [{elapsed}<{remaining}, {rate_noinv_fmt}]"
@@ -48,6 +51,9 @@ def make_parser():
         default="eager",
         help="onnxruntime is faster on a CPU, once it has written its graph of the model (default: %(default)s)",
     )
+    parser.add_argument(
+        "--colors", choices=("object", "class"), default="object", help="one for each (default: %(default)s)"
+    )
     parser.add_argument("--side-by-side", action="store_true", help="the original beside the drawn")
     parser.add_opts()
     return parser
@@ -59,10 +65,11 @@ def segment_video(predictor, video, name, args):
     seconds = predictor.cfg.MODEL.TRANSAVS.NUM_FRAMES  # of a clip
     total = math.ceil(reader.num_seconds(args.fps) / seconds)
     wanted = {"fps": args.fps, "masks": args.masks, "json": args.json, "side_by_side": args.side_by_side}
+    style = ObjectStyle(predictor.class_names, by_class=args.colors == "class")
     threshold = predictor.cfg.TEST.MASK_THRESHOLD
     with (
         tqdm(total=total, unit="clip", desc=name, bar_format=BAR) as bar,
-        VideoOutputs(Path(args.output), name, reader, threshold, video, **wanted) as outputs,
+        VideoOutputs(Path(args.output), name, reader, threshold, video, style=style, **wanted) as outputs,
     ):
         for result in predictor.stream(reader, args.fps):
             outputs.add(result)

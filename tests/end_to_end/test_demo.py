@@ -6,8 +6,11 @@ from pathlib import Path
 import demo
 import numpy as np
 import pytest
+import torch
+from detectron2.modeling import build_model
 from PIL import Image
 
+from transavs.data.palette import read_label_map
 from transavs.evaluation.avs_evaluator import decode_mask
 from transavs.video import VideoReader
 from transavs.video.files import output_names
@@ -56,6 +59,31 @@ def check_masks(output, source):
         assert all(0.45 < instance["score"] <= 1 for instance in frame["instances"])
         areas.append(mask.sum())
     assert sum(areas) > 0
+
+
+def test_a_model_of_several_classes_tells_them(small_cfg, small_overrides, videos, tmp_path):
+    names = ["bell", "cow", "dog"]
+    several = ["MODEL.SEM_SEG_HEAD.NUM_CLASSES", "3", "MODEL.CLASS_NAMES", str(names), "INPUT.MIN_SIZE_TEST", "48"]
+    model = build_model(small_cfg(*several))
+    model.mask_head.classifier.bias.data = torch.tensor([0.0, 0.0, 9.0, 0.0])
+    torch.save({"model": model.state_dict()}, tmp_path / "model.pth")
+    arguments = ["--input", str(videos / "bell.mp4"), "--output", str(tmp_path), "--masks", "--json", "--fps", "1"]
+    config = ["--config-file", str(ROOT / "configs/toy/toy_s4_R18.yaml")]
+    overrides = [
+        *small_overrides,
+        *several,
+        "MODEL.WEIGHTS",
+        str(tmp_path / "model.pth"),
+        "TEST.MASK_THRESHOLD",
+        "0.45",
+    ]
+    assert demo.main([*config, *arguments, "--colors", "class", *overrides]) == 0
+    description = json.loads((tmp_path / "bell_sounding.json").read_text())
+    assert description["categories"] == [{"id": c, "name": name} for c, name in enumerate(names)]
+    first = description["frames"][0]
+    assert {names[instance["category_id"]] for instance in first["instances"]} == {"dog"}
+    labels = read_label_map(tmp_path / "bell_masks/000000.png", 4)
+    assert np.array_equal(labels, 3 * decode_mask(first["segmentation"])) and labels.any()
 
 
 def test_nothing_stays_of_a_video_whose_json_cannot_be_written(model_arguments, videos, tmp_path, monkeypatch, capsys):

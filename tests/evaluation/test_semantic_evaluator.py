@@ -118,12 +118,12 @@ def test_the_files_hold_every_class_and_every_pair_of_labels(clips, tmp_path):
 def test_predictions_name_the_class_of_each_mask(clips, tmp_path):
     process(clips, output_dir=str(tmp_path / "out")).evaluate()
     written = json.loads((tmp_path / "out/predictions.json").read_text())
-    assert written["categories"] == [{"id": 1, "name": "bell"}, {"id": 2, "name": "cow"}, {"id": 3, "name": "dog"}]
+    assert written["categories"] == [{"id": 0, "name": "bell"}, {"id": 1, "name": "cow"}, {"id": 2, "name": "dog"}]
     for entry, (_, _, prediction, _) in zip(written["clips"], clips, strict=True):
         for frame, labels in zip(entry["frames"], prediction, strict=True):
             found = np.zeros(SIZE, np.uint8)
             for part in frame["classes"]:
-                found[decode_mask(part["segmentation"])] = part["category_id"]
+                found[decode_mask(part["segmentation"])] = part["category_id"] + 1
             assert np.array_equal(found, labels.numpy())
 
 

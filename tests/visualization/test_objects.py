@@ -5,7 +5,8 @@ import pytest
 import torch
 from detectron2.structures import Instances
 
-from transavs.visualization import RIM_COLOR, draw_objects, instance_color
+from transavs.data.palette import palette
+from transavs.visualization import RIM_COLOR, ObjectStyle, draw_objects, instance_color
 
 GREY = 120
 
@@ -52,6 +53,20 @@ def test_a_score_stands_above_its_object_and_inside_the_frame(frame):
     assert 40 < top and bottom < 60 and 55 < left and right < 105
     top, bottom, left, right = written(0, 0, 40, 10)
     assert 0 <= top and bottom < 25 and 0 <= left and right < 45
+
+
+def test_an_object_is_called_by_its_class_where_there_are_several():
+    style = ObjectStyle(["bell", "violin"])
+    assert [style.label(1, 0.931), style.name(0)] == ["violin 93%", "bell"]
+    assert [ObjectStyle(["sounding"]).label(0, 0.931), ObjectStyle().label(0, 1.0)] == ["93%", "100%"]
+
+
+def test_objects_of_a_class_may_have_its_colour(frame):
+    found = objects((60, 10, 40, 40), (60, 90, 40, 40), numbers=[2, 5])
+    found.pred_classes = torch.tensor([3, 3])
+    drawn = draw_objects(frame, found, ObjectStyle(["a", "b", "c", "d"], by_class=True))
+    assert tuple(drawn[80, 10]) == tuple(drawn[80, 90]) == tuple(palette(5)[4])
+    assert tuple(draw_objects(frame, found)[80, 90]) == instance_color(5)
 
 
 def test_a_speck_gets_no_score(frame):

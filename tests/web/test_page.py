@@ -22,5 +22,5 @@ def test_a_small_file_of_too_much_work_is_refused_before_the_model_runs(tmp_path
             writer.write(np.zeros((48, 64, 3), np.uint8), number / 120)
     page = Page(None, Visitors(tmp_path / "root"), limits)
     with pytest.raises(gradio.Error) as raised:
-        list(page.segment(str(path), "source", 0.5, 0, SimpleNamespace(session_hash="visitor")))
+        list(page.segment(str(path), "source", 0.5, 0, False, SimpleNamespace(session_hash="visitor")))
     assert raised.value.message.startswith(f"small.mp4: {told}")

@@ -4,6 +4,7 @@ import torch
 from detectron2.structures import Instances
 
 from transavs.engine.predictor import FrameResult
+from transavs.inference import class_map
 from transavs.web.recording import Recording
 
 SIZE = (12, 16)
@@ -54,6 +55,16 @@ def test_a_replay_is_what_the_model_would_have_found(recording, threshold):
         assert torch.equal(replayed.instances.pred_masks, masks[kept])
         for field in ("scores", "pred_classes", "query_index", "object_number"):
             assert torch.equal(replayed.instances.get(field), original.instances.get(field)[kept])
+
+
+def test_each_pixel_keeps_its_likeliest_class(tmp_path):
+    recording = Recording(tmp_path / "maps", Frames(), 1, LEAST)
+    result = next(results())
+    result.sem_seg = torch.cat([result.sem_seg, torch.rand(2, *SIZE, generator=torch.Generator().manual_seed(1))])
+    recording.add(result)
+    (replayed,) = recording.replay(0.3, 0)
+    assert torch.equal(class_map(replayed.sem_seg, 0.3), class_map(result.sem_seg, 0.3))
+    assert (replayed.sem_seg > 0).sum(0).max() == 1
 
 
 def test_less_sure_objects_are_left_out_with_their_pixels(recording):

@@ -8,6 +8,7 @@ from detectron2.structures import Instances
 from PIL import Image
 
 from transavs.engine.predictor import FrameResult
+from transavs.visualization import ObjectStyle
 from transavs.web.timeline import MAX_ROWS, THUMBNAIL, Timeline
 
 SIZE = (40, 60)
@@ -44,6 +45,18 @@ def test_a_cell_is_an_objects_second_and_its_mean_score():
         (2, "object 0, second 2: 55% sure"),
         (2, "object 1, second 2: 60% sure"),
     ]
+
+
+def test_classes_are_named_and_coloured():
+    timeline = Timeline(3, ObjectStyle(["cow & calf", "dog"], by_class=True))
+    for second, classes in enumerate(([1], [0, 1], [])):
+        found = result(second, *((number, 0.9, 20 * number) for number in range(len(classes))))
+        found.instances.pred_classes = torch.tensor(classes)
+        timeline.add(found)
+    assert timeline.names == ["dog", "cow & calf"]
+    html = timeline.html()
+    assert (0, "object 0, second 0: dog 90% sure") in cells(html) and "<span>cow &amp; calf 90%</span>" in html
+    assert html.count("--color:rgb(0, 128, 0)") == 2 and html.count("--color:rgb(128, 0, 0)") == 1
 
 
 def test_objects_that_never_meet_share_a_row():

@@ -160,6 +160,8 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SEM_SEG_HEAD.NAME = "FPNPixelDecoder"
     cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = ["res2", "res3", "res4", "res5"]
     cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 1  # sounding; the no-object class comes on top: the paper's K = 2 (eq. 8)
+    # What the classes are called; where it does not say, as DATASETS.TEST has it. tools/package_model.py writes it.
+    cfg.MODEL.CLASS_NAMES = []
     cfg.MODEL.SEM_SEG_HEAD.CONVS_DIM = 256
     cfg.MODEL.SEM_SEG_HEAD.NORM = "GN"
     # Pixels of the frame per cell: of f1, f2, f3 for the decoder, and (COMMON_STRIDE) of f4 for the masks.

@@ -11,7 +11,7 @@ from .palette import palette
 DATASET_FOLDERS = {"avsbench": "AVSBench", "stamps": "stamps", "toy": "toy"}  # registered prefix -> folder
 EVALUATOR_TYPES = ("avs", "avss", "avis")  # of the datasets that are registered here
 CLASS_KEYS = ("stuff_classes", "thing_classes", "stuff_colors", "thing_colors")
-SOUNDING = {
+SOUNDING: dict[str, list[Any]] = {
     "stuff_classes": ["sounding"],
     "thing_classes": ["sounding"],
     "stuff_colors": [(255, 64, 64)],

@@ -19,6 +19,7 @@ from detectron2.utils.logger import log_first_n
 from torch import Tensor
 
 from ..data.audio import log_mel_examples, silent_examples
+from ..data.class_names import class_names
 from ..tracking import ObjectTracker
 from ..video import FrameRate, VideoReader, exact_rate
 from ..weights.checkpointer import AVSCheckpointer
@@ -61,6 +62,9 @@ class AVSPredictor:
         >>> predictor = AVSPredictor.from_pretrained("stamps_ms3_lite0")  # or AVSPredictor(cfg)
         >>> for result in predictor.stream("street.mp4"):
         ...     sounding = result.sem_seg[0] > predictor.cfg.TEST.MASK_THRESHOLD  # H W, at result.time
+
+    Attributes:
+        class_names (list[str]): the names of what `pred_classes` and the channels of `sem_seg` stand for.
     """
 
     def __init__(self, cfg: CfgNode, engine: str = "eager"):
@@ -77,6 +81,7 @@ class AVSPredictor:
         self.model = build_model(self.cfg).eval()
         AVSCheckpointer(self.model, cfg=cfg).load(cfg.MODEL.WEIGHTS)
         use_engine(self.model, self.cfg, engine)
+        self.class_names = class_names(cfg)
         if cfg.DATASETS.TEST:
             self.metadata = MetadataCatalog.get(cfg.DATASETS.TEST[0])
         self.resize = ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)

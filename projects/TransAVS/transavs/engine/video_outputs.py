@@ -14,9 +14,11 @@ import torch
 from detectron2.structures import Instances
 from PIL import Image
 
+from ..data.palette import encode_labels
 from ..evaluation.avs_evaluator import encode_mask
+from ..inference import class_map
 from ..video import SOURCE_RATE, FrameRate, VideoError, VideoReader, VideoWriter
-from ..visualization import draw_objects, overlay
+from ..visualization import ObjectStyle, draw_objects, overlay
 from .predictor import FrameResult
 
 
@@ -30,9 +32,10 @@ class VideoOutputs:
         threshold: a pixel sounds above it.
         source: what the JSON calls the video.
         fps: frames a second, as they are segmented.
-        masks: write a PNG a frame too, 255 where it sounds.
+        masks: write a PNG a frame too, 255 where it sounds; of a model of several classes in AVSBench's colours.
         json: write masks, scores and times too, masks as COCO RLE.
         side_by_side: the original beside the drawn.
+        style: what objects are called and how they are coloured.
     """
 
     def __init__(
@@ -46,11 +49,13 @@ class VideoOutputs:
         masks: bool = False,
         json: bool = False,
         side_by_side: bool = False,
+        style: ObjectStyle = ObjectStyle(),
     ):
         self.video_path = folder / f"{name}_sounding.mp4"
         self.json_path = folder / f"{name}_sounding.json" if json else None
         self.masks_folder = folder / f"{name}_masks" if masks else None
         self.side_by_side, self.threshold, self.reader, self.source = side_by_side, threshold, reader, source
+        self.style = style
         self.fps = reader.fps if fps == SOURCE_RATE else float(fps)
         self.frames: list[dict[str, Any] | None] = []  # of the JSON
         width = 2 * reader.width if side_by_side else reader.width
@@ -80,25 +85,23 @@ class VideoOutputs:
 
     def add(self, result: FrameResult) -> None:
         """Draws and writes the next frame."""
-        mask = (result.sem_seg > self.threshold).any(0)  # H W
+        labels = class_map(result.sem_seg, self.threshold)  # H W
+        mask = labels > 0
         drawn = self._draw(result.frame, mask, result.instances)
         picture = np.concatenate([result.frame, drawn], axis=1) if self.side_by_side else drawn
         self.writer.write(picture, result.time, 1 / self.fps)
         if self.masks_folder:
-            self._write_mask(mask, self.masks_folder / f"{len(self.frames):06d}.png")
+            several = len(result.sem_seg) > 1
+            picture = encode_labels(labels.numpy()) if several else mask.numpy().astype(np.uint8) * 255
+            _write_png(picture, self.masks_folder / f"{len(self.frames):06d}.png")
         self.frames.append(describe_frame(result, self.threshold) if self.json_path else None)
-
-    def _write_mask(self, mask: torch.Tensor, path: Path) -> None:
-        with _told_with(path):
-            path.parent.mkdir(exist_ok=True)
-            Image.fromarray(mask.numpy().astype(np.uint8) * 255).save(path)
 
     def _draw(self, frame: np.ndarray, mask: torch.Tensor, objects: Instances) -> np.ndarray:
         objects = objects[:]
         objects.pred_masks = objects.pred_masks & mask
         # Where windows overlap, a pixel may sound that no object of the nearest one has.
         rest = mask & ~objects.pred_masks.any(0)
-        return draw_objects(overlay(frame, rest.numpy()) if rest.any() else frame, objects)
+        return draw_objects(overlay(frame, rest.numpy()) if rest.any() else frame, objects, self.style)
 
     def _write_json(self, path: Path) -> None:
         description = {
@@ -107,6 +110,7 @@ class VideoOutputs:
             "width": self.reader.width,
             "fps": self.fps,
             "duration": self.reader.duration,
+            "categories": [{"id": c, "name": name} for c, name in enumerate(self.style.class_names)],
             "frames": self.frames,
         }
         with _told_with(self.json_path):
@@ -138,6 +142,12 @@ def describe_frame(result: FrameResult, threshold: float) -> dict[str, Any]:
             )
         ],
     }
+
+
+def _write_png(picture: np.ndarray, path: Path) -> None:
+    with _told_with(path):
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(picture).save(path)
 
 
 @contextmanager

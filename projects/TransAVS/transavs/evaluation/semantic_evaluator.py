@@ -72,7 +72,7 @@ class SemanticEvaluator(AVSEvaluator):
         scored = super()._score(found)
         for frame, predicted in zip(scored["frames"], labels):
             frame["classes"] = [
-                {"category_id": label, "segmentation": encode_mask(predicted == label)}
+                {"category_id": label - 1, "segmentation": encode_mask(predicted == label)}
                 for label in predicted.unique().tolist()
                 if label
             ]
@@ -106,7 +106,7 @@ class SemanticEvaluator(AVSEvaluator):
 
     def _predictions(self, clips: Sequence[ScoredClip]) -> Json:
         names = self._label_names(_class_scores(clips))
-        categories = [{"id": label, "name": name} for label, name in enumerate(names) if label]
+        categories = [{"id": c, "name": name} for c, name in enumerate(names[1:])]
         return {**super()._predictions(clips), "categories": categories}
 
     def _write_table(self, folder: str, name: str, rows: Iterable[Sequence[Any]]) -> None:

@@ -20,6 +20,7 @@ import ray
 from detectron2.config import CfgNode
 from ray.data import ActorPoolStrategy, DataContext, Dataset, ExecutionResources
 
+from ..data.class_names import class_names
 from ..data.errors import one_line
 from ..video import SOURCE_RATE, VIDEO_SUFFIXES, FrameRate
 from ..weights.published import local_file
@@ -151,6 +152,7 @@ def _settle(tables: Tables, model: Model, resume: bool) -> None:
     settings = {
         "config": hashlib.sha256(cfg.dump().encode()).hexdigest(),
         "weights": hashlib.sha256(model.weights).hexdigest(),
+        "classes": class_names(cfg),  # of the table's category_id
         "fps": model.fps if model.fps == SOURCE_RATE else f"{float(model.fps):g}",
     }
     if tables.are_empty():

@@ -18,7 +18,7 @@ from .masks import (
     instance_color,
     overlay,
 )
-from .objects import draw_objects
+from .objects import ObjectStyle, categories_of, draw_objects
 
 __all__ = [
     "FORMATS",
@@ -26,7 +26,9 @@ __all__ = [
     "PREDICTION_COLOR",
     "RIM_COLOR",
     "ClipPicture",
+    "ObjectStyle",
     "attention_figure",
+    "categories_of",
     "clip_figure",
     "draw_heat",
     "draw_instances",

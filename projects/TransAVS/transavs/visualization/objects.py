@@ -1,11 +1,24 @@
-"""What sounds in a video: each object in its own colour, with its score."""
+"""What sounds in a video: each object in its own colour, or its class's, with its score."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from detectron2.structures import Instances
 from numpy.typing import ArrayLike
 
-from .masks import MASK_OPACITY, RIM_COLOR, checked, inner_border, instance_color, line_width, top_of_largest_part
+from ..data.palette import MAX_LABELS, palette
+from .masks import (
+    MASK_OPACITY,
+    RIM_COLOR,
+    Color,
+    checked,
+    inner_border,
+    instance_color,
+    line_width,
+    top_of_largest_part,
+)
 
 LABEL_SHARE = 1 / 500  # of the frame's pixels: a smaller object gets no score written at it
 LABEL_HEIGHT = 1 / 22  # of the shorter side; but at least
@@ -14,7 +27,35 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 FONT_PIXELS = 22  # the height of its digits at scale 1
 
 
-def draw_objects(frame: ArrayLike, instances: Instances) -> np.ndarray:
+@dataclass(frozen=True)
+class ObjectStyle:
+    """How a video's objects are called and coloured.
+
+    Args:
+        class_names: of the model's classes; an object is called by its class where there are several.
+        by_class: objects of a class have one colour, that of AVSBench's palette; else each has its own.
+    """
+
+    class_names: Sequence[str] = ()
+    by_class: bool = False
+
+    def name(self, category: int) -> str:
+        """Of an object of this class; "" where there is but one."""
+        return self.class_names[category] if len(self.class_names) > 1 else ""
+
+    def label(self, category: int, score: float) -> str:
+        """ "93%", or "violin 93%"."""
+        return f"{self.name(category)} {100 * score:.0f}%".lstrip()
+
+    def color(self, category: int, number: int) -> Color:
+        """Of the object of this class and number: RGB."""
+        if not self.by_class:
+            return instance_color(number)
+        red, green, blue = palette(MAX_LABELS)[category + 1].tolist()
+        return red, green, blue
+
+
+def draw_objects(frame: ArrayLike, instances: Instances, style: ObjectStyle = ObjectStyle()) -> np.ndarray:
     """Draws the objects of a video's frame: a half-transparent colour in each mask, a line of it inside the mask's
     border, a thin white one around all of them, and the scores in percent.
 
@@ -22,8 +63,9 @@ def draw_objects(frame: ArrayLike, instances: Instances) -> np.ndarray:
 
     Args:
         frame: uint8 [H, W, 3], RGB.
-        instances: `pred_masks` bool [k, H, W] without a common pixel, `scores` [k], `object_number` [k],
-            which gives the colour.
+        instances: `pred_masks` bool [k, H, W] without a common pixel, `scores` [k], `object_number` [k];
+            `pred_classes` [k] where there are several classes.
+        style: what they are called and how they are coloured.
 
     Returns:
         ndarray: uint8 [H, W, 3], a new image.
@@ -31,20 +73,25 @@ def draw_objects(frame: ArrayLike, instances: Instances) -> np.ndarray:
     Raises:
         ValueError: for a frame that is not uint8 [H, W, 3], or masks of another size.
     """
-    masks = instances.pred_masks.numpy()
+    masks, categories = instances.pred_masks.numpy(), categories_of(instances)
     image = np.array(frame)
     for mask in masks:
         checked(image, mask)
-    colors = [instance_color(number) for number in instances.object_number.tolist()]
+    colors = [style.color(*object_) for object_ in zip(categories, instances.object_number.tolist())]
     for mask, color in zip(masks, colors):
         image[mask] = np.rint((1 - MASK_OPACITY) * image[mask] + MASK_OPACITY * np.array(color, dtype=np.float32))
     image[inner_border(~masks.any(0))] = RIM_COLOR
     for mask, color in zip(masks, colors):
         image[inner_border(mask, line_width(mask.shape))] = color
-    for mask, score in zip(masks, instances.scores.tolist()):
+    for mask, category, score in zip(masks, categories, instances.scores.tolist()):
         if mask.mean() >= LABEL_SHARE:
-            _write_above(image, mask, f"{100 * score:.0f}%")
+            _write_above(image, mask, style.label(category, score))
     return image
+
+
+def categories_of(instances: Instances) -> list[int]:
+    """The class of each instance; 0 where they have no `pred_classes`."""
+    return instances.pred_classes.tolist() if instances.has("pred_classes") else [0] * len(instances)
 
 
 def _write_above(image: np.ndarray, mask: np.ndarray, text: str) -> None:

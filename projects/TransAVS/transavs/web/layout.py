@@ -68,9 +68,12 @@ def build(page: Page, examples: Sequence[str], threshold: float) -> gr.Blocks:
                         label="Least score",
                         info="less sure objects are left out",
                     )
+                by_class = gr.Checkbox(
+                    label="One colour a class", elem_id="by_class", visible=len(page.predictor.class_names) > 1
+                )
                 archive = gr.DownloadButton("Download masks", elem_id="archive", interactive=False)
         timeline = gr.HTML(elem_id="timeline")
-        outputs, sliders = [result, archive, timeline, sentence], [mask_threshold, least_score]
+        outputs, choices = [result, archive, timeline, sentence], [mask_threshold, least_score, by_class]
         video.upload(page.uploaded, video, queue=False, api_visibility="private")
         queue = {
             "concurrency_id": "model",
@@ -78,8 +81,9 @@ def build(page: Page, examples: Sequence[str], threshold: float) -> gr.Blocks:
             "show_progress_on": result,
             "api_visibility": "private",
         }
-        running = start.click(page.segment, [video, fps, *sliders], outputs, **queue)
-        gr.on([slider.release for slider in sliders], page.redraw, sliders, outputs, **queue)
+        running = start.click(page.segment, [video, fps, *choices], outputs, **queue)
+        changed = [mask_threshold.release, least_score.release, by_class.input]
+        gr.on(changed, page.redraw, choices, outputs, **queue)
         stop.click(None, cancels=running)
         blocks.unload(page.left)
     return blocks.queue(max_size=MAX_WAITING)

@@ -16,6 +16,7 @@ import gradio as gr
 from ..engine.predictor import AVSPredictor
 from ..engine.video_outputs import VideoOutputs
 from ..video import FrameRate, VideoError, VideoReader
+from ..visualization import ObjectStyle
 from .limits import Limits
 from .recording import Recording
 from .timeline import Timeline
@@ -62,6 +63,7 @@ class Page:
         fps: FrameRate,
         mask_threshold: float,
         least_score: float,
+        by_class: bool,
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),
     ) -> Iterator[Outputs]:
@@ -75,7 +77,7 @@ class Page:
             for clip, num_clips in self._in_turn(self._record(reader, fps, run.recording)):
                 progress((clip, num_clips), desc="Listening and looking", unit="clips")
                 yield NOTHING_NEW
-            drawn = self._draw(run, mask_threshold, least_score, progress)
+            drawn = self._draw(run, mask_threshold, least_score, by_class, progress)
             self.visitors.show(visitor, folder, run)
             yield drawn
 
@@ -83,6 +85,7 @@ class Page:
         self,
         mask_threshold: float,
         least_score: float,
+        by_class: bool,
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),
     ) -> Outputs:
@@ -92,7 +95,7 @@ class Page:
         if run is None:  # a slider was moved before there was a video
             return NOTHING_NEW
         with self.visitors.at_work(visitor), told_on_the_page():
-            return self._draw(run, mask_threshold, least_score, progress)
+            return self._draw(run, mask_threshold, least_score, by_class, progress)
 
     def end(self) -> None:
         """Waits for the step under way; there will be no other."""
@@ -136,9 +139,12 @@ class Page:
                 yield clip, num_clips
                 done = clip
 
-    def _draw(self, run: Run, mask_threshold: float, least_score: float, progress: gr.Progress) -> Outputs:
+    def _draw(
+        self, run: Run, mask_threshold: float, least_score: float, by_class: bool, progress: gr.Progress
+    ) -> Outputs:
         recording, reader = run.recording, run.recording.reader
-        timeline = Timeline(reader.num_seconds(recording.fps))
+        style = ObjectStyle(self.predictor.class_names, by_class)
+        timeline = Timeline(reader.num_seconds(recording.fps), style)
         name = Path(reader.path).name
         with self._lock:
             # Two folders in turn: the last result may still be played.
@@ -147,7 +153,7 @@ class Page:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             with VideoOutputs(
-                folder, Path(name).stem, reader, mask_threshold, name, recording.fps, masks=True, json=True
+                folder, Path(name).stem, reader, mask_threshold, name, recording.fps, masks=True, json=True, style=style
             ) as outputs:
                 for result in recording.replay(mask_threshold, least_score):
                     self._check_end()
@@ -183,4 +189,5 @@ def summary(timeline: Timeline, reader: VideoReader) -> str:
     sound = "" if reader.has_audio else " The video has no sound: it was taken as silence."
     if not timeline.seconds_that_sound:
         return f"Nothing sounds.{sound}"
-    return f"Something sounds in {timeline.seconds_that_sound} of {timeline.num_seconds} seconds.{sound}"
+    names = f" ({', '.join(timeline.names)})" if timeline.names else ""
+    return f"Something sounds in {timeline.seconds_that_sound} of {timeline.num_seconds} seconds{names}.{sound}"

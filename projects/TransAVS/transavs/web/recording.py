@@ -9,6 +9,7 @@ import torch
 from detectron2.structures import Instances
 
 from ..engine.predictor import FrameResult
+from ..inference import class_map
 from ..video import FrameRate, VideoReader
 
 PERCENTS = np.linspace(0, 1, 101, dtype=np.float32)
@@ -18,7 +19,7 @@ class Recording:
     """The results of one video.
 
     A frame's map is kept in whole percents, rounded up, so that a threshold of whole percents finds the same pixels in
-    it as in the map itself.
+    it as in the map itself; of several classes each pixel's likeliest.
 
     Args:
         folder: a new one, for a file a frame.
@@ -30,7 +31,7 @@ class Recording:
     def __init__(self, folder: str | os.PathLike[str], reader: VideoReader, fps: FrameRate, least_threshold: float):
         self.folder, self.reader, self.fps, self.least_threshold = Path(folder), reader, fps, least_threshold
         self.folder.mkdir()
-        self.num_frames = 0
+        self.num_frames = self.num_classes = 0
 
     def add(self, result: FrameResult) -> None:
         """Keeps the next frame's."""
@@ -38,8 +39,10 @@ class Recording:
         owner = np.zeros(found.image_size, np.uint16)  # 0 is nobody
         for number, mask in enumerate(found.pred_masks.numpy(), start=1):
             owner[mask] = number
+        self.num_classes = len(result.sem_seg)
         np.savez_compressed(
             self._file(self.num_frames),
+            label=class_map(result.sem_seg, 0.0).numpy(),
             percent=np.searchsorted(PERCENTS, result.sem_seg.amax(0).numpy()).astype(np.uint8),
             owner=owner,
             scores=found.scores.numpy(),
@@ -58,7 +61,7 @@ class Recording:
                 no object has, where windows overlap, if it is more than 0.
 
         Yields:
-            FrameResult: its `sem_seg` is [1, H, W], that of the likeliest class.
+            FrameResult: its `sem_seg` is 0 but in the channel of a pixel's likeliest class.
 
         Raises:
             ValueError: a lower threshold than was kept.
@@ -71,7 +74,7 @@ class Recording:
 
     def _read(self, number: int, time: float, frame: np.ndarray, least_percent: int, least_score: float) -> FrameResult:
         with np.load(self._file(number)) as kept:
-            percent, owner = kept["percent"], kept["owner"]
+            percent, owner, label = kept["percent"], kept["owner"], kept["label"]
             fields = {
                 key: torch.from_numpy(kept[key]) for key in ("scores", "pred_classes", "query_index", "object_number")
             }
@@ -82,7 +85,10 @@ class Recording:
         masks = torch.from_numpy(owner[None] == numbers[:, None, None])
         chosen = torch.from_numpy(numbers.astype(np.int64)) - 1
         instances = Instances(owner.shape, pred_masks=masks, **{key: field[chosen] for key, field in fields.items()})
-        return FrameResult(time, frame, torch.from_numpy(PERCENTS[percent])[None], instances)
+        channels = torch.from_numpy(np.maximum(label, 1).astype(np.int64) - 1)[None]
+        soft_map = torch.zeros(self.num_classes, *owner.shape)
+        soft_map.scatter_(0, channels, torch.from_numpy(PERCENTS[percent])[None])
+        return FrameResult(time, frame, soft_map, instances)
 
     def _file(self, number: int) -> Path:
         return self.folder / f"{number:06d}.npz"

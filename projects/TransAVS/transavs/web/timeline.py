@@ -1,15 +1,16 @@
 """What sounds when, as HTML: a column a second, in it each object with its picture and how sure the model is."""
 
 import base64
+import html
 import io
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
 
 from ..engine.predictor import FrameResult
-from ..visualization import draw_waveform, instance_color
+from ..visualization import ObjectStyle, categories_of, draw_waveform
 
 THUMBNAIL = 72  # pixels
 MARGIN = 0.15  # around an object in its thumbnail, of its longer side
@@ -26,6 +27,7 @@ STYLE = """
     border: 2px solid var(--color); text-align: center; }
 .timeline button img { display: block; width: 100%; aspect-ratio: 1; object-fit: cover; margin: 0; }
 .timeline button span { display: block; font-size: 11px; line-height: 17px; color: var(--body-text-color);
+    overflow: hidden; text-overflow: ellipsis; white-space: nowrap; padding: 0 2px;
     background: linear-gradient(90deg, color-mix(in srgb, var(--color) 55%, transparent) var(--sure), transparent 0); }
 .timeline .playhead { position: absolute; top: 0; bottom: 0; width: 2px; background: #e11d48; pointer-events: none;
     left: calc(var(--now, 0) / var(--seconds) * 100%); }
@@ -55,6 +57,7 @@ class Cell:
     scores: list[float] = field(default_factory=list)  # a frame each
     area: float = 0.0  # pixels, the largest
     thumbnail: Image.Image | None = None  # of that frame
+    category: int = 0  # in it
 
 
 Row = dict[int, tuple[int, Cell]]  # by second, the object's number and its cell
@@ -65,10 +68,11 @@ class Timeline:
 
     Args:
         num_seconds: of the video.
+        style: what objects are called and how they are coloured.
     """
 
-    def __init__(self, num_seconds: int):
-        self.num_seconds = num_seconds
+    def __init__(self, num_seconds: int, style: ObjectStyle = ObjectStyle()):
+        self.num_seconds, self.style = num_seconds, style
         # By the object's number, then by second.
         self._objects: dict[int, dict[int, Cell]] = defaultdict(lambda: defaultdict(Cell))
 
@@ -76,14 +80,25 @@ class Timeline:
     def seconds_that_sound(self) -> int:
         return len({second for cells in self._objects.values() for second in cells})
 
+    @property
+    def names(self) -> list[str]:
+        """The classes that sound, those first that are heard in the most seconds; none where there is but one class."""
+        heard = Counter(
+            name
+            for second in range(self.num_seconds)
+            for name in {self.style.name(cells[second].category) for cells in self._objects.values() if second in cells}
+        )
+        return [name for name, _ in heard.most_common() if name]
+
     def add(self, result: FrameResult) -> None:
         """Takes in the next frame."""
         found = result.instances
-        for number, score, mask in zip(found.object_number.tolist(), found.scores.tolist(), found.pred_masks.numpy()):
+        numbers, scores = found.object_number.tolist(), found.scores.tolist()
+        for number, category, score, mask in zip(numbers, categories_of(found), scores, found.pred_masks.numpy()):
             cell = self._objects[number][int(result.time)]
             cell.scores.append(score)
             if mask.sum() > cell.area:
-                cell.area, cell.thumbnail = mask.sum(), _thumbnail(result.frame, mask)
+                cell.area, cell.thumbnail, cell.category = mask.sum(), _thumbnail(result.frame, mask), category
 
     def html(self, waveform: np.ndarray | None = None, rate: int = 1) -> str:
         """The timeline, to be shown with STYLE and SCRIPT.
@@ -101,7 +116,8 @@ class Timeline:
         rows, left_out = self._rows()
         for row in rows:
             parts += [
-                _cell_html(second, *row[second]) if second in row else "<i></i>" for second in range(self.num_seconds)
+                self._cell_html(second, *row[second]) if second in row else "<i></i>"
+                for second in range(self.num_seconds)
             ]
         rest = f"<small>and {left_out} smaller ones</small>" if left_out else ""
         grid = (
@@ -128,15 +144,15 @@ class Timeline:
             row.update((second, (number, cell)) for second, cell in cells.items())
         return rows, left_out
 
-
-def _cell_html(second: int, number: int, cell: Cell) -> str:
-    color = "rgb({}, {}, {})".format(*instance_color(number))
-    sure = f"{100 * np.mean(cell.scores):.0f}%"
-    text = f"object {number}, second {second}: {sure} sure"
-    return (
-        f'<button data-second="{second}" title="{text}" style="--color:{color};--sure:{sure}">'
-        f'<img alt="{text}" src="{_data_url(cell.thumbnail)}"><span>{sure}</span></button>'
-    )
+    def _cell_html(self, second: int, number: int, cell: Cell) -> str:
+        color = "rgb({}, {}, {})".format(*self.style.color(cell.category, number))
+        score = float(np.mean(cell.scores))
+        label = html.escape(self.style.label(cell.category, score))
+        text = f"object {number}, second {second}: {label} sure"
+        return (
+            f'<button data-second="{second}" title="{text}" style="--color:{color};--sure:{100 * score:.0f}%">'
+            f'<img alt="{text}" src="{_data_url(cell.thumbnail)}"><span>{label}</span></button>'
+        )
 
 
 def _thumbnail(frame: np.ndarray, mask: np.ndarray) -> Image.Image:

@@ -6,6 +6,8 @@ from string import Template
 
 from detectron2.config import CfgNode
 
+from ..data.class_names import class_names
+
 CARD = Template("""\
 ---
 license: apache-2.0
@@ -26,6 +28,7 @@ for result in AVSPredictor.from_pretrained("$name").stream("street.mp4"):
 |---|---|
 | visual backbone | $backbone |
 | audio backbone | $audio |
+| classes | $classes |
 | queries | $queries, of $context |
 | frames | resized to $size pixels (shorter side) |
 | precision | weights in float16; they are computed with in float32 |
@@ -108,6 +111,7 @@ def model_card(name: str, cfg: CfgNode, commands: Sequence[str], scores: str | N
         name=name,
         backbone=_backbone(cfg),
         audio=_audio_backbone(cfg),
+        classes=_classes(cfg),
         queries=cfg.MODEL.TRANSAVS.NUM_QUERIES,
         context=f"each {cfg.MODEL.TRANSAVS.AUDIO_CONTEXT}'s sound",
         size=cfg.INPUT.MIN_SIZE_TEST,
@@ -145,6 +149,11 @@ def _audio_backbone(cfg: CfgNode) -> str:
     audio = cfg.MODEL.AUDIO_BACKBONE
     name = audio.TIMM_MODEL if audio.NAME == "TimmAudioBackbone" else audio.NAME
     return f"{name}, from {_start(audio.WEIGHTS)}{', frozen' if audio.FREEZE else ''}"
+
+
+def _classes(cfg: CfgNode) -> str:
+    names = class_names(cfg)
+    return "one: what sounds" if len(names) == 1 else f"{len(names)}: {', '.join(names)}"
 
 
 def _start(weights: str) -> str:

@@ -14,6 +14,7 @@ from detectron2.modeling import build_model
 from torch import Tensor
 
 from ..config import add_transavs_config
+from ..data.class_names import known_class_names
 from .comparing import compare
 from .left_out import completed
 from .pretrained import CARD_FILE, CONFIG_FILE, DIGESTS_FILE, WEIGHTS_FILE
@@ -90,9 +91,12 @@ def whole_config(cfg: CfgNode) -> str:
     """YAML of a config that builds on no other file: TransAVS's keys, and Detectron2's that it or the config changes.
 
     What would name a file or a device of the machine that it was trained on (`PLACES`) is left as Detectron2 has it.
+    The names of several classes, which the datasets tell, are written into it.
     """
     cfg, default = cfg.clone(), get_cfg()
     cfg.defrost()
+    if cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES > 1:
+        cfg.MODEL.CLASS_NAMES = known_class_names(cfg)
     for key in PLACES:
         *nodes, name = key.split(".")
         node, own = cfg, default
