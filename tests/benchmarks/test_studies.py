@@ -26,10 +26,12 @@ def write_study(folder, text=STUDY):
     return path
 
 
-def finish(folder, mj, mf):
+def finish(folder, mj, mf, **of_instances):
     results = folder / "inference/toy_s4_val/results.json"
     results.parent.mkdir(parents=True)
     results.write_text(json.dumps({"scores": {"mJ": mj, "mF": mf}}))
+    if of_instances:
+        (results.parent / "instances.json").write_text(json.dumps({"scores": of_instances}))
 
 
 def test_a_row_changes_the_config_on_top_of_what_all_rows_change(tmp_path):
@@ -52,6 +54,21 @@ def test_the_table_has_mean_spread_and_each_seed_of_the_rows_that_are_done(tmp_p
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[-2:]]
     assert cells[0] == ["as it is", "58.8", "2.6", "60.1, 57.5", "75.0"]
     assert cells[1] == ["N = 8, no AQDL", "50.0", "0.0", "50.0", "60.0"]
+
+
+def test_the_table_has_the_scores_of_instances_where_there_are_any(tmp_path):
+    study = read_study(write_study(tmp_path))
+    for seed in (0, 1):
+        finish(run_folder(tmp_path, "as it is", seed), 0.6, 0.7, AP50=0.3 + 0.2 * seed, HOTA=0.5, FSLA=0.25, AP=0.1)
+    *_, header, _, line = study_table("t", study, tmp_path, [0, 1]).splitlines()
+    assert [cell.strip() for cell in header.strip("|").split("|")][3:] == [
+        "mJ of each seed",
+        "mF",
+        "AP50",
+        "HOTA",
+        "FSLA",
+    ]
+    assert [cell.strip() for cell in line.strip("|").split("|")][4:] == ["70.0", "40.0", "50.0", "25.0"]
 
 
 def test_each_row_and_seed_has_a_folder_of_its_own_with_a_plain_name(tmp_path):

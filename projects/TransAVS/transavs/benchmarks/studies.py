@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -11,10 +11,12 @@ from typing import Any
 import yaml
 
 from ..evaluation.avs_evaluator import RESULTS_FILE
+from ..evaluation.instance_evaluator import INSTANCES_FILE
 from .tables import format_table
 
 Changes = Mapping[str, Any]  # config keys and their values
 SCORES = ("mJ", "mF")
+INSTANCE_SCORES = ("AP50", "HOTA", "FSLA")  # of a dataset with instances
 
 
 class StudyError(ValueError):
@@ -72,25 +74,26 @@ def run_folder(output: Path, row: str, seed: int) -> Path:
 
 def scores_of(folder: Path) -> dict[str, float] | None:
     """What a training reached on DATASETS.TEST, in percent; None where it is not at its end."""
-    files = sorted(folder.glob(f"inference/*/{RESULTS_FILE}"))
-    if not files:
-        return None
-    scores = json.loads(files[0].read_text())["scores"]
-    return {name: 100 * scores[name] for name in SCORES}
+    found: dict[str, float] = {}
+    for file_name, names in ((RESULTS_FILE, SCORES), (INSTANCES_FILE, INSTANCE_SCORES)):
+        for path in sorted(folder.glob(f"inference/*/{file_name}"))[:1]:
+            scores = json.loads(path.read_text())["scores"]
+            found |= {name: 100 * scores[name] for name in names}
+    return found or None
 
 
 def study_table(title: str, study: Study, output: Path, seeds: Sequence[int]) -> str:
     """GitHub Markdown: of each row that is trained, mean over its seeds and spread, the largest less the least."""
-    headers = ["row", "mJ", "spread", "mJ of each seed", "mF"]
-    return format_table(title, list(_table_rows(study, output, seeds)), headers)
+    reached = {row: [scores_of(run_folder(output, row, seed)) for seed in seeds] for row in study.rows}
+    done = {row: [found for found in scores if found is not None] for row, scores in reached.items()}
+    others = list(dict.fromkeys(name for scores in done.values() for found in scores for name in found if name != "mJ"))
+    headers = ["row", "mJ", "spread", "mJ of each seed", *(others or SCORES[1:])]
+    return format_table(title, [_table_row(row, scores, others) for row, scores in done.items() if scores], headers)
 
 
-def _table_rows(study: Study, output: Path, seeds: Sequence[int]) -> Iterator[list[str]]:
-    for row in study.rows:
-        reached = [scores_of(run_folder(output, row, seed)) for seed in seeds]
-        done = [scores for scores in reached if scores is not None]
-        if done:
-            mj = [scores["mJ"] for scores in done]
-            each = ", ".join(f"{value:.1f}" for value in mj)
-            mf = mean(scores["mF"] for scores in done)
-            yield [row, f"{mean(mj):.1f}", f"{max(mj) - min(mj):.1f}", each, f"{mf:.1f}"]
+def _table_row(row: str, reached: Sequence[dict[str, float]], others: Sequence[str]) -> list[str]:
+    """Of the seeds that are done; `others` are the scores beside mJ."""
+    mj = [scores["mJ"] for scores in reached]
+    each = ", ".join(f"{value:.1f}" for value in mj)
+    means = [f"{mean(scores[name] for scores in reached):.1f}" for name in others]
+    return [row, f"{mean(mj):.1f}", f"{max(mj) - min(mj):.1f}", each, *means]
