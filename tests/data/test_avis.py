@@ -11,6 +11,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from transavs.data import AVSDatasetError, load_avis, register_avis_dataset
+from transavs.data.audio_modes import replace_audio
 from transavs.data.avis import compress, instance_masks
 
 HEIGHT, WIDTH, NAME = 12, 16, "avis_test_dataset"
@@ -203,6 +204,12 @@ def test_each_clip_of_a_video_has_the_sound_of_its_own_seconds(load, make_mapper
     assert loudest[0] < loudest[1] < loudest[2]
     soundfile.write(tmp_path / "WAVAudios/v2.wav", np.concatenate(seconds[:5]), 22050)  # it ends before the pictures
     assert mapper(second)["audio_log_mel"].max().item() == pytest.approx(np.log(0.01), abs=1e-3)
+
+
+def test_shuffled_parts_of_a_video_exchange_their_seconds(load):
+    first, second, _ = load()
+    parts = [(clip["audio_start"], clip["first_second"]) for clip in replace_audio([first, second], "shuffled")]
+    assert parts == [(5, 0), (0, 5)]
 
 
 def test_a_registered_dataset_names_its_classes(load, tmp_path):

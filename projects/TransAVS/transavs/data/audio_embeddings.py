@@ -26,7 +26,7 @@ def sound_key(clip: dict[str, Any]) -> str:
     """Of what the file of a dataset dict's sound holds, and of the clip's seconds. Raises: OSError: unreadable."""
     with open(clip["audio_file_name"], "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return f"{digest}/{clip.get('first_second', 0)}+{len(clip['file_names'])}"
+    return f"{digest}/{clip.get('audio_start', 0)}+{len(clip['file_names'])}"
 
 
 def audio_settings(cfg: CfgNode) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 AUDIO_MODES = ("original", "silence", "noise", "shuffled", "offscreen")
 SEED = 0
+SOUND_KEYS = ("audio_file_name", "audio_start")  # what a dataset dict says of its sound
 
 
 Clip = dict[str, Any]  # a dataset dict
@@ -51,7 +52,10 @@ def replace_audio(dataset_dicts: Sequence[Clip], mode: str) -> list[Clip]:
         donors = _offscreen_donors(dataset_dicts)
     else:
         return list(dataset_dicts)
-    return [{**clip, "audio_file_name": donor["audio_file_name"]} for clip, donor in zip(dataset_dicts, donors)]
+    return [
+        {**clip, **{key: donor[key] for key in SOUND_KEYS if key in donor}}
+        for clip, donor in zip(dataset_dicts, donors)
+    ]
 
 
 def _shuffled_donors(clips: Sequence[Clip]) -> list[Clip]:

@@ -40,9 +40,10 @@ def load_avis(json_file: FilePath, root: FilePath, seconds: int = NUM_FRAMES) ->
 
     Returns:
         list[dict]: a dict a clip with `video_id`, `video` (the video's id in the file), `first_second` (where the clip
-        begins), `file_names`, `audio_file_name`, `height`, `width`, `num_labels` (categories and the background) and
-        `annotations`: for each frame a list of dicts with `id`, the instance's, which it keeps throughout the video,
-        `category` (from 0, in the order of their ids) and `segmentation`, a compressed RLE.
+        begins), `file_names`, `audio_file_name`, `audio_start` (where its part of the sound begins, in seconds),
+        `height`, `width`, `num_labels` (categories and the background) and `annotations`: for each frame a list of
+        dicts with `id`, the instance's, which it keeps throughout the video, `category` (from 0, in the order of their
+        ids) and `segmentation`, a compressed RLE.
 
     Raises:
         AVSDatasetError: something is missing or does not fit; it is told with the file.
@@ -226,6 +227,7 @@ def _clips(
             "first_second": start,
             "file_names": frames[start : start + seconds],
             "audio_file_name": sound,
+            "audio_start": start,
             "height": video["height"],
             "width": video["width"],
             "num_labels": num_labels,

@@ -254,8 +254,8 @@ class ClipReader:
         return Sound(log_mel=read_log_mel(path, self.num_frames)) if _is_pickle(path) else self._read_waveform(clip)
 
     def _read_waveform(self, clip: dict[str, Any]) -> Sound:
-        """A clip's sound, from its first second on; silence where a video's sound has ended before."""
-        start = clip.get("first_second", 0)
+        """A clip's part of its sound; silence where a video's sound has ended before."""
+        start = clip.get("audio_start", 0)
         waveform, rate = audio.read_waveform(clip["audio_file_name"], seconds=start + self.num_frames)
         own = waveform[start * rate :]
         return Sound(own if len(own) else np.zeros(rate, np.float32), rate)
