@@ -13,7 +13,7 @@ Curve = tuple[list[int], list[float]]  # iterations and values
 # A panel each: its title, and the quantities that it shows by their names in metrics.json.
 PANELS = {
     "losses": ("loss_class", "loss_dice", "loss_mask", "loss_aqdl", "loss_aqml"),
-    "scores on DATASETS.VAL": ("avs/mJ", "avs/mF"),
+    "scores on DATASETS.VAL": ("avs/mJ", "avs/mF", "avss/mIoU"),
     "confident queries in a frame": ("[metric]s1", "[metric]s2"),
     "share of S1's pairs that AQDL moves": ("[metric]aqdl_pairs",),
 }
@@ -91,5 +91,5 @@ def _draw(axes: Axes, curve: Curve, color: str, style: str, label: str) -> None:
 
 
 def _label(name: str, training: str, trainings: Mapping[str, Any]) -> str:
-    quantity = name.rpartition("]")[2].removeprefix("avs/")
+    quantity = name.rpartition("]")[2].rpartition("/")[2]
     return quantity if len(trainings) == 1 else f"{training}: {quantity}"
