@@ -45,15 +45,9 @@ def make_parser():
     )
     parser.add_argument("--masks", action="store_true", help="write the masks as PNG too")
     parser.add_argument("--json", action="store_true", help="write masks, scores and times as JSON too")
-    parser.add_argument(
-        "--engine",
-        choices=ENGINES,
-        default="eager",
-        help="onnxruntime is faster on a CPU, once it has written its graph of the model (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--colors", choices=("object", "class"), default="object", help="one for each (default: %(default)s)"
-    )
+    told = "onnxruntime is faster on a CPU, once it has written its graph of the model (default: %(default)s)"
+    parser.add_argument("--engine", choices=ENGINES, default="eager", help=told)
+    parser.add_argument("--colors", choices=("object", "class"), default="object", help="one a class, or an object")
     parser.add_argument("--side-by-side", action="store_true", help="the original beside the drawn")
     parser.add_opts()
     return parser
@@ -64,7 +58,7 @@ def segment_video(predictor, video, name, args):
     reader = VideoReader(video)
     seconds = predictor.cfg.MODEL.TRANSAVS.NUM_FRAMES  # of a clip
     total = math.ceil(reader.num_seconds(args.fps) / seconds)
-    wanted = {"fps": args.fps, "masks": args.masks, "json": args.json, "side_by_side": args.side_by_side}
+    wanted = {key: getattr(args, key) for key in ("fps", "masks", "json", "side_by_side")}
     style = ObjectStyle(predictor.class_names, by_class=args.colors == "class")
     threshold = predictor.cfg.TEST.MASK_THRESHOLD
     with (
