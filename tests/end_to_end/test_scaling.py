@@ -72,8 +72,21 @@ def test_the_loaders_speed_is_told(run_script, toy, tmp_path):
 def test_a_larger_batch_changes_the_config_as_the_table_says(processes):
     overrides = ["SOLVER.REFERENCE_WORLD_SIZE", 8, "SOLVER.WARMUP_ITERS", 1000]
     cfg = read_config(ROOT / "configs/avs_s4_R101.yaml", overrides)
-    solver = AVSTrainer.auto_scale_workers(cfg, processes).SOLVER
+    cfg.freeze()
+    scaled = AVSTrainer.auto_scale_workers(cfg, processes)
+    solver, step = scaled.SOLVER, scaled.MODEL.TRANSAVS.THRESHOLD_STEP_ITERS
     (row,) = re.findall(rf"^\| {processes} \| (.+) \|$", PAGE, re.MULTILINE)
     told = [float(cell.replace(",", "")) for cell in row.split(" | ")]
-    iterations = [solver.MAX_ITER, solver.CHECKPOINT_PERIOD, solver.WARMUP_ITERS, solver.MAX_ITER // 18]
+    iterations = [solver.MAX_ITER, solver.CHECKPOINT_PERIOD, solver.WARMUP_ITERS, step]
     assert [solver.IMS_PER_BATCH, solver.BASE_LR, *iterations] == told
+    assert scaled.is_frozen() and cfg.SOLVER.MAX_ITER == 90000
+
+
+@pytest.mark.parametrize("reference", [3, -2])
+def test_a_number_of_processes_that_does_not_divide_the_batch_is_told(reference):
+    cfg = read_config(ROOT / "configs/avs_s4_R101.yaml", ["SOLVER.REFERENCE_WORLD_SIZE", reference])
+    told = (
+        rf"SOLVER.REFERENCE_WORLD_SIZE is {reference}, expected 0 or a number that divides SOLVER.IMS_PER_BATCH \(8\)"
+    )
+    with pytest.raises(ValueError, match=told):
+        AVSTrainer.auto_scale_workers(cfg, 4)

@@ -123,6 +123,34 @@ class AVSTrainer(DefaultTrainer):
         with told_in_one_line(self.cfg.OUTPUT_DIR), self._stop.listening():
             return super().train()
 
+    @staticmethod
+    def auto_scale_workers(cfg: CfgNode, num_workers: int) -> CfgNode:
+        """DefaultTrainer's, which fits the config to another number of processes; MODEL.TRANSAVS.THRESHOLD_STEP_ITERS
+        is scaled as MAX_ITER is.
+
+        Args:
+            cfg: for as many processes as its SOLVER.REFERENCE_WORLD_SIZE says; with 0 it is left as it is.
+            num_workers: processes that there are.
+
+        Raises:
+            ValueError: SOLVER.REFERENCE_WORLD_SIZE cannot be used.
+        """
+        reference, batch_size = cfg.SOLVER.REFERENCE_WORLD_SIZE, cfg.SOLVER.IMS_PER_BATCH
+        if reference < 0 or reference and batch_size % reference:
+            raise ValueError(
+                f"SOLVER.REFERENCE_WORLD_SIZE is {reference}, expected 0 or a number that divides "
+                f"SOLVER.IMS_PER_BATCH ({batch_size})"
+            )
+        scaled = DefaultTrainer.auto_scale_workers(cfg, num_workers)
+        if scaled is not cfg:
+            frozen = scaled.is_frozen()
+            scaled.defrost()
+            step = cfg.MODEL.TRANSAVS.THRESHOLD_STEP_ITERS * reference / num_workers
+            scaled.MODEL.TRANSAVS.THRESHOLD_STEP_ITERS = max(1, round(step))
+            if frozen:
+                scaled.freeze()
+        return scaled
+
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> DataLoader[Any]:
         # Not filtered by annotations: a clip in which nothing sounds teaches as much.
