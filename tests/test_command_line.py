@@ -2,6 +2,7 @@
 
 import pytest
 from torch._utils import ExceptionWrapper
+from torch.multiprocessing import ProcessRaisedException
 
 from transavs.command_line import run
 from transavs.data import AVSDatasetError
@@ -20,6 +21,18 @@ def test_a_failure_is_told_in_one_line_wherever_it_happens(where):
     with pytest.raises(SystemExit) as ended:
         run(main, AVSDatasetError)
     assert str(ended.value).endswith(": error: a.png: not a readable frame") and "\n" not in str(ended.value)
+
+
+@pytest.mark.parametrize("kind, ends_with", [("AVSDatasetError", SystemExit), ("Other", ProcessRaisedException)])
+def test_a_failure_in_one_of_several_processes_is_told_in_one_line_unless_it_is_another(kind, ends_with):
+    def main():
+        traceback = f"Traceback (most recent call last):\n  ...\ntransavs.data.errors.{kind}: a.png: is not there\n"
+        raise ProcessRaisedException(traceback, 1, 2)
+
+    with pytest.raises(ends_with) as ended:
+        run(main, AVSDatasetError)
+    if ends_with is SystemExit:
+        assert str(ended.value).endswith(": error: a.png: is not there") and "\n" not in str(ended.value)
 
 
 def test_what_a_command_returns_is_its_status():

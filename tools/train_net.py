@@ -8,7 +8,7 @@ tools/train_net.py --config-file configs/avs_s4_R101.yaml --eval-only MODEL.WEIG
 
 from transavs.command_line import CommandParser, run
 from transavs.data.corrupt_clips import UNREADABLE
-from transavs.engine.launch import LaunchError, launch
+from transavs.engine.launch import LaunchError, ProcessLost, launch
 from transavs.engine.setup import setup
 from transavs.engine.trainer import AVSTrainer, check_datasets
 from transavs.weights.checkpointer import AVSCheckpointer
@@ -60,4 +60,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    run(main, *UNREADABLE, WeightsError, OutputError, FloatingPointError)
+    run(main, *UNREADABLE, WeightsError, OutputError, FloatingPointError, ProcessLost, ValueError)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from detectron2.config import CfgNode
+from torch.multiprocessing import ProcessRaisedException
 
 from .config import ConfigError, read_config
 from .video import SOURCE_RATE, FrameRate, VideoError
@@ -146,17 +147,27 @@ def frame_rate(text: str) -> FrameRate:
 
 
 def run(main: Callable[[], int | None], *failures: type[Exception]) -> NoReturn:
-    """Ends the process with what `main` returns; one of the `failures` is told in one line, with status 1."""
+    """Ends the process with what `main` returns; one of the `failures`, here or in a process that was
+    started, is told in one line, with status 1."""
+    caught: tuple[type[Exception], ...] = (*failures, ProcessRaisedException)
     try:
         status = main()
-    except failures as error:
-        sys.exit(f"{os.path.basename(sys.argv[0])}: error: {_told(error)}")
+    except caught as error:
+        told = _told(error, failures)
+        if not told:
+            raise
+        sys.exit(f"{os.path.basename(sys.argv[0])}: error: {told}")
     sys.exit(status)
 
 
-def _told(error: Exception) -> str:
-    """The message; of an error in a data loader's worker that of the worker, which torch puts below its traceback."""
-    told = str(error)
-    if re.match(r"Caught \w+ in DataLoader worker process", told):
-        return told.strip().splitlines()[-1].partition(": ")[2]
-    return told
+def _told(error: Exception, failures: Sequence[type[Exception]]) -> str:
+    """The message; "" where another process failed, by none of the `failures`.
+
+    Of such an error, and of one in a data loader's worker, torch gives the traceback, which ends with type and message.
+    """
+    told, in_process = str(error), isinstance(error, ProcessRaisedException)
+    if not in_process and not re.match(r"Caught \w+ in DataLoader worker process", told):
+        return told
+    kind, _, message = told.strip().splitlines()[-1].partition(": ")
+    known = {f"{failure.__module__}.{failure.__qualname__}".removeprefix("builtins.") for failure in failures}
+    return "" if in_process and kind not in known else message

@@ -1,8 +1,12 @@
 """How many processes train or score, on which device, and how they find each other."""
 
+import contextlib
+import multiprocessing
 import os
+import signal
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import detectron2.engine
@@ -11,10 +15,17 @@ from detectron2.config import CfgNode
 from detectron2.engine import DEFAULT_TIMEOUT
 from detectron2.utils import comm
 from torch import distributed
+from torch.multiprocessing import ProcessExitedException
+
+from .interruption import SIGNALS
 
 
 class LaunchError(ValueError):
     """The processes that are asked for cannot be had; the message names the option."""
+
+
+class ProcessLost(RuntimeError):
+    """One of the processes was killed."""
 
 
 def fit_to_machine(cfg: CfgNode, args: Namespace) -> int:
@@ -70,6 +81,8 @@ def launch(work: Callable[..., Any], cfg: CfgNode, args: Namespace) -> None:
 
     Raises:
         LaunchError: see `fit_to_machine`; or a GPU is missing for a process of torchrun's.
+        ProcessLost: a process of several was killed; the others are ended.
+        SystemExit: a signal ended several processes.
     """
     if distributed.is_torchelastic_launched():
         if args.num_gpus is not None or args.num_processes is not None or args.num_machines > 1:
@@ -85,9 +98,41 @@ def launch(work: Callable[..., Any], cfg: CfgNode, args: Namespace) -> None:
         raise LaunchError(f"--num-machines {args.num_machines}: expected --dist-url tcp://FIRST_MACHINE:PORT as well")
     if cfg.MODEL.DEVICE == "cpu" and processes * args.num_machines > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Detectron2 takes NCCL where it sees a GPU
-    detectron2.engine.launch(
-        work, processes, args.num_machines, args.machine_rank, dist_url=args.dist_url, args=(cfg, args)
-    )
+    several = processes > 1 or args.num_machines > 1
+    with _ending_with_processes() if several else contextlib.nullcontext():
+        detectron2.engine.launch(
+            work, processes, args.num_machines, args.machine_rank, dist_url=args.dist_url, args=(cfg, args)
+        )
+
+
+@contextlib.contextmanager
+def _ending_with_processes() -> Iterator[None]:
+    """SIGTERM and SIGINT (Ctrl-C) end this process only after those that it started, which may have much to save.
+
+    Ctrl-C means them all; a SIGTERM may mean this one alone, and is handed on.
+    """
+    received = []
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and number in received:
+            raise KeyboardInterrupt
+        received.append(number)
+        if number == signal.SIGTERM:
+            for process in multiprocessing.active_children():
+                process.terminate()
+
+    before = {number: signal.signal(number, receive) for number in SIGNALS}
+    try:
+        yield
+    except ProcessExitedException as error:
+        if not received and error.signal_name:
+            raise ProcessLost(f"process {error.error_index} was ended by {error.signal_name}") from error
+        raise SystemExit(128 + received[0] if received else error.exit_code) from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        raise SystemExit(128 + received[0])
 
 
 def _join_torchrun(cfg: CfgNode) -> None:
