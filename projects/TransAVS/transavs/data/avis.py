@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from .errors import AVSDatasetError, reason_of
+from .images import MAX_PIXELS
 from .layout import NUM_FRAMES, FilePath
 from .listing import HOW_TO_GET, has_content, raise_problems
 from .registration import register_clips
+from .rle import compress
 
 Json = dict[str, Any]
-Rle = dict[str, Any]  # COCO's compressed one: `size` [H, W] and `counts`
 
 VIDEO_KEYS = {"id": int, "file_names": list, "height": int, "width": int}
 ANNOTATION_KEYS = {"id": int, "video_id": int, "category_id": int, "segmentations": list}
@@ -53,7 +54,7 @@ def load_avis(json_file: FilePath, root: FilePath, seconds: int = NUM_FRAMES) ->
     categories = {category["id"]: None for category in _entries(content, "categories", CATEGORY_KEYS, problems)}
     videos = {video["id"]: video for video in _entries(content, "videos", VIDEO_KEYS, problems)}
     annotations = list(_entries(content, "annotations", ANNOTATION_KEYS, problems))
-    problems += [problem for video in videos.values() for problem in _name_problems(video)]
+    problems += [problem for video in videos.values() for problem in _video_problems(video)]
     raise_problems(problems, json_file)
     if not videos or not categories:
         raise AVSDatasetError(f"{json_file}: {len(videos)} videos and {len(categories)} categories, expected some")
@@ -79,21 +80,10 @@ def read_categories(json_file: FilePath) -> dict[int, str]:
 
 
 def instance_masks(annotations: Sequence[Json], height: int, width: int) -> NDArray[np.bool_]:
-    """The masks of a frame's instances, bool [n, H, W].
-
-    Args:
-        annotations: as a dataset dict has them for a frame.
-        height, width: of the frame, in pixels.
-
-    Raises:
-        AVSDatasetError: a mask cannot be decoded; its instance is named.
-    """
+    """The masks of a frame's instances, as a dataset dict has them: bool [n, H, W]."""
     masks = np.zeros((len(annotations), height, width), dtype=bool)
     for mask, annotation in zip(masks, annotations):
-        try:
-            mask[:] = coco_mask.decode(annotation["segmentation"])
-        except ValueError as error:
-            raise AVSDatasetError(f"annotation {annotation['id']}: not a readable RLE ({reason_of(error)})") from error
+        mask[:] = coco_mask.decode(annotation["segmentation"])
     return masks
 
 
@@ -112,7 +102,7 @@ def _read_json(path: FilePath) -> Json:
         raise AVSDatasetError(f"{path} does not exist, the list of videos and instances. {HOW_TO_GET}.")
     try:
         content = json.loads(Path(path).read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AVSDatasetError(f"{path}: not a readable JSON file ({reason_of(error)})") from error
     keys = ("videos", "categories", "annotations")
     missing = [key for key in keys if not isinstance(content, dict) or not isinstance(content.get(key), list)]
@@ -166,37 +156,18 @@ def _add_instance(
     return problems
 
 
-def compress(mask: object, height: int, width: int) -> Rle:
-    """A mask as COCO's compressed RLE.
-
-    Args:
-        mask: a compressed or an uncompressed RLE, or a list of polygons.
-        height, width: of the frame, in pixels.
-
-    Raises:
-        ValueError: it is none, or of another size; the message says what was found and expected.
-    """
-    if isinstance(mask, dict) and isinstance(mask.get("counts"), (str, bytes, list)):
-        size = mask.get("size")
-        if size != [height, width]:
-            raise ValueError(f"its size is {size}, expected {[height, width]} (height, width)")
-        if not isinstance(mask["counts"], list):
-            return {"size": size, "counts": mask["counts"]}
-        covered = sum(mask["counts"])
-        if covered != height * width:
-            raise ValueError(f"its counts sum up to {covered}, expected {height * width} pixels")
-        return dict(coco_mask.frPyObjects(mask, height, width))
-    if isinstance(mask, list) and all(isinstance(polygon, list) and len(polygon) >= 6 for polygon in mask):
-        return dict(coco_mask.merge(coco_mask.frPyObjects(mask, height, width)))
-    raise ValueError("expected an RLE with `size` and `counts`, polygons of three corners or more, or null")
-
-
-def _name_problems(video: Json) -> list[str]:
+def _video_problems(video: Json) -> list[str]:
     names = [*video["file_names"], video.get(SOUND_KEY, "")]
     wrong = [name for name in names if not isinstance(name, str)]
     if wrong:
         return [f"video {video['id']}: {wrong[0]!r} in place of a file's name"]
-    return [] if video["file_names"] else [f"video {video['id']}: no frames in 'file_names', expected one a second"]
+    if not video["file_names"]:
+        return [f"video {video['id']}: no frames in 'file_names', expected one a second"]
+    height, width = video["height"], video["width"]
+    if min(height, width) < 1 or height * width > MAX_PIXELS:
+        found = f"{[height, width]} (height, width)"
+        return [f"video {video['id']}: its size is {found}, expected 1 to {MAX_PIXELS} pixels"]
+    return []
 
 
 def _sound_path(video: Json, root: FilePath) -> str:
