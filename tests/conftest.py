@@ -17,10 +17,12 @@ import soundfile
 import timm
 import torch
 from detectron2.config import get_cfg
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 from PIL import Image, ImageDraw
 
 from transavs import add_transavs_config
+from transavs.data.registration import register_clips
 from transavs.weights.packaging import write_trained_model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -177,6 +179,26 @@ def saved(tmp_path):
         return str(tmp_path / name)
 
     return save
+
+
+@pytest.fixture
+def noise_clips(tmp_path):
+    """The name of a registered dataset, and its dicts: three clips of five seconds, of noise at 16 kHz, 64 x 64."""
+    clips, side, rate = [], 64, 16000
+    for number in range(3):
+        rng = np.random.default_rng(number)
+        frames, masks = ([str(tmp_path / f"{number}_{k}_{kind}.png") for k in range(5)] for kind in ("frame", "mask"))
+        for frame, mask in zip(frames, masks):
+            Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(frame)
+            Image.fromarray(255 * (rng.random((side, side)) > 0.5).astype(np.uint8)).save(mask)
+        sound = str(tmp_path / f"{number}.wav")
+        soundfile.write(sound, 0.1 * rng.standard_normal(5 * rate), rate)
+        clip = {"video_id": str(number), "file_names": frames, "sem_seg_file_names": masks, "audio_file_name": sound}
+        clips.append({**clip, "height": side, "width": side})
+    register_clips("noise_clips", lambda: clips, subset="ms3")
+    yield "noise_clips", clips
+    DatasetCatalog.remove("noise_clips")
+    MetadataCatalog.remove("noise_clips")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""tools/benchmark.py --video on two seconds of video, and how its time is told apart."""
+"""tools/benchmark.py --measure video on two seconds of video, and how its time is told apart."""
 
 import threading
 
@@ -16,7 +16,9 @@ def test_a_videos_parts_are_timed_and_written(run_script, tmp_path):
         "tools/benchmark.py",
         "--config-file",
         "configs/toy/toy_s4_R18.yaml",
-        "--video",
+        "--measure",
+        "video",
+        "--seconds",
         2,
         "--runs",
         1,

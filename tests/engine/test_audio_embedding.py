@@ -5,44 +5,26 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
-from PIL import Image
 
 from transavs.data.avsbench import AVSDatasetError
 from transavs.data.mapper import AVSDatasetMapper
-from transavs.data.registration import register_clips
 from transavs.engine.trainer import AVSTrainer
 
-NAME, SIDE, RATE = "embedded_clips", 64, 16000
+RATE = 16000
 
 
 @pytest.fixture
-def clips(tmp_path):
-    """Three clips of five seconds, of noise, registered as NAME."""
-    found = []
-    for number in range(3):
-        rng = np.random.default_rng(number)
-        frames, masks = ([str(tmp_path / f"{number}_{k}_{kind}.png") for k in range(5)] for kind in ("frame", "mask"))
-        for frame, mask in zip(frames, masks):
-            Image.fromarray(rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)).save(frame)
-            Image.fromarray(255 * (rng.random((SIDE, SIDE)) > 0.5).astype(np.uint8)).save(mask)
-        sound = str(tmp_path / f"{number}.wav")
-        soundfile.write(sound, 0.1 * rng.standard_normal(5 * RATE), RATE)
-        clip = {"video_id": str(number), "file_names": frames, "sem_seg_file_names": masks, "audio_file_name": sound}
-        found.append({**clip, "height": SIDE, "width": SIDE})
-    register_clips(NAME, lambda: found)
-    yield found
-    DatasetCatalog.remove(NAME)
-    MetadataCatalog.remove(NAME)
+def clips(noise_clips):
+    return noise_clips[1]
 
 
 @pytest.fixture
-def cfg(small_cfg, small_model, saved, clips, tmp_path):
+def cfg(small_cfg, small_model, saved, noise_clips, tmp_path):
     """Of a training on them with a frozen audio backbone; what tools/embed_audio.py wrote is in its config."""
-    audio = saved(small_model().audio_backbone.state_dict(), "audio.pth")
+    names, audio = (noise_clips[0],), saved(small_model().audio_backbone.state_dict(), "audio.pth")
     cfg = small_cfg(
         *("MODEL.AUDIO_BACKBONE.WEIGHTS", audio, "MODEL.AUDIO_BACKBONE.FREEZE", True, "DATALOADER.NUM_WORKERS", 0),
-        *("DATASETS.TRAIN", (NAME,), "DATASETS.VAL", (), "DATASETS.TEST", (NAME,), "OUTPUT_DIR", str(tmp_path / "run")),
+        *("DATASETS.TRAIN", names, "DATASETS.VAL", (), "DATASETS.TEST", names, "OUTPUT_DIR", str(tmp_path / "run")),
         *("INPUT.MIXING.PROBABILITY", 0.0, "INPUT.AUDIO.FREQUENCY_MASK", 0, "INPUT.AUDIO.TIME_MASK", 0),
     )
     (tmp_path / "config.yaml").write_text(cfg.dump())
@@ -89,7 +71,7 @@ def test_a_sound_that_has_changed_since_is_computed_anew(cfg, clips, caplog):
 
 @pytest.mark.parametrize("sound, known", [("silence", 0), ("noise", 0), ("shuffled", 3)])
 def test_a_test_sound_has_the_features_of_what_is_heard(cfg, clips, sound, known):
-    loader = AVSTrainer.build_test_loader(changed(cfg, "TEST.AUDIO", sound), NAME)
+    loader = AVSTrainer.build_test_loader(changed(cfg, "TEST.AUDIO", sound), cfg.DATASETS.TEST[0])
     own = [AVSDatasetMapper(cfg, is_train=False)(clip)["audio_embedding"] for clip in clips]
     found = [clip.get("audio_embedding") for (clip,) in loader]
     assert sum(features is not None for features in found) == known

@@ -6,9 +6,6 @@ from typing import Any
 
 from tabulate import tabulate
 
-MARKS = "<!-- measured: start -->", "<!-- measured: end -->"
-VIDEO_MARKS = "<!-- video measured: start -->", "<!-- video measured: end -->"
-
 
 def format_table(title: str, rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> str:
     """GitHub Markdown, the numbers as they are written."""

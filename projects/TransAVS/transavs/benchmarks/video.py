@@ -1,4 +1,4 @@
-"""What tools/demo.py takes for a video, and for which of its parts: `tools/benchmark.py --video`.
+"""What tools/demo.py takes for a video, and for which of its parts: `tools/benchmark.py --measure video`.
 
 Decoding, model, and drawing with encoding work in a thread each, and each part's time is its own thread's; the sound is
 decoded in the model's. The decoder and the encoder have more threads inside, whose time is not counted.
