@@ -1,6 +1,7 @@
 # `make demo` scores and pictures the small model that comes along, `make train-demo` trains one first. `make check` reads
 # the code, `make test-fast` runs what needs no training, `make test` does both and runs every test but the long ones,
-# which `make test-long` runs. Each sets up .venv first.
+# which `make test-long` runs. `make benchmark` measures anew what configs/README.md tells, in half an hour during which
+# the machine must be free; it needs Stamps. Each sets up .venv first.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -9,7 +10,9 @@ RUN := $(VENV)/bin/python
 WORKERS ?= 2
 TEST := OMP_NUM_THREADS=1 $(RUN) -m pytest tests -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo train-demo check test-fast test test-long setup clean
+BENCHMARK := $(RUN) tools/benchmark.py --write --config-file
+
+.PHONY: demo train-demo benchmark check test-fast test test-long setup clean
 
 check: setup
 	$(RUN) -m ruff check .
@@ -30,6 +33,15 @@ demo: setup
 
 train-demo: setup
 	$(RUN) tools/make_demo.py --output output/train-demo --train
+
+benchmark: setup
+	$(BENCHMARK) $(wildcard configs/avs_ms3_*.yaml) --runs 3 --pixel-decoder FPNPixelDecoder MSDeformAttnPixelDecoder
+	$(BENCHMARK) $(wildcard configs/avs_*_R101.yaml configs/avs_*_swin_base.yaml) --measure waits
+	$(BENCHMARK) configs/avs_s4_R50.yaml configs/avs_s4_R101.yaml --measure evaluation --runs 1 -- \
+		DATASETS.TEST "('stamps_s4_test',)"
+	$(BENCHMARK) configs/stamps/stamps_s4_R18.yaml configs/stamps/stamps_ms3_R18.yaml --measure loading --runs 3
+	$(BENCHMARK) stamps_ms3_lite0 --measure engines --runs 3
+	$(BENCHMARK) stamps_ms3_lite0 --measure video --runs 3
 
 setup: $(VENV)/.installed
 
