@@ -39,9 +39,8 @@ def naive_matches(naive, weights, class_logits, mask_logits, labels, masks):
 def match(weights, class_logits, mask_logits, labels, masks):
     """The pairs {object: query} of each frame, of the only layer."""
     matcher, counts = HungarianMatcher(*weights), [len(of_frame) for of_frame in labels]
-    costs = matcher.costs(
-        class_logits, mask_logits, pad_sequence(labels, batch_first=True), pad_sequence(masks, batch_first=True)
-    )
+    of_frames = [matcher.costs(*frame).t() for frame in zip(class_logits, mask_logits, labels, masks)]
+    costs = pad_sequence(of_frames, batch_first=True).transpose(1, 2)  # F N n
     frames, (queries,), (objects,) = matcher.pair(costs[None].numpy(), counts)
     found = [{} for _ in counts]
     for frame, query, index in zip(frames.tolist(), queries.tolist(), objects.tolist()):

@@ -91,5 +91,5 @@ def test_the_objective_holds_a_few_times_the_masks_of_all_frames():
     shapes = (FRAMES, N, 2), (FRAMES, N, dim), (FRAMES, dim, side, side), (FRAMES, N, dim)
     recorder = record(loss, *(torch.randn(*shape, requires_grad=True) for shape in shapes))
     masks = FRAMES * N * side * side * FLOAT
-    assert recorder.largest == masks
+    assert recorder.largest == masks / FRAMES  # one frame after the other
     assert recorder.peak <= 5 * masks  # every query is confident here

@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 from .matcher import HungarianMatcher, Pairs
 from .query_losses import audio_query_distance_loss, audio_query_mask_loss, pairs_below
@@ -43,7 +42,7 @@ class Criterion(nn.Module):
             num_classes (int): classes that sound; the no-object class is the one after them.
             dim (int): d, width of the audio queries.
             matcher (HungarianMatcher): pairs queries with objects.
-            mask_logits (callable): F_av [..., N, d] and W2 f4 [..., d, h, w] to masks before the sigmoid,
+            mask_logits (callable): F_av [..., N, d] and W2 f4 [d, h, w] of a frame to masks before the sigmoid,
                 [..., N, h, w] (eq. 7).
             aqdl_weight, aqml_weight, class_weight, dice_weight (float): lambda 1 to 4.
             mask_weight (float): of a pixel-wise BCE that the paper does not have.
@@ -142,14 +141,18 @@ class Criterion(nn.Module):
     ) -> Tensor:
         """Of each layer, frame, query and object, [L, F, N, n]; n is the largest of `counts`."""
         coarse = _resize(masks, projected.shape[-2:], mode="area")
-        frame_labels = pad_sequence(labels.split(list(counts)), batch_first=True)  # F n
-        frame_masks = pad_sequence(coarse.split(list(counts)), batch_first=True)  # F n h w
-        return torch.stack(
-            [
-                self.matcher.costs(layer_logits, self.mask_logits(layer, projected), frame_labels, frame_masks)
-                for layer_logits, layer in zip(logits, fused)
-            ]
+        frames = zip(
+            logits.unbind(1),
+            torch.stack(list(fused)).unbind(1),
+            projected,
+            labels.split(list(counts)),
+            coarse.split(list(counts)),
         )
+        costs = [
+            self.matcher.costs(of_frame, self.mask_logits(queries, features), *objects)  # L N n of this frame
+            for of_frame, queries, features, *objects in frames
+        ]
+        return torch.stack([F.pad(cost, (0, max(counts) - cost.shape[-1])) for cost in costs], dim=1)
 
     def _supervised(
         self,

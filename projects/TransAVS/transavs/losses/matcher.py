@@ -46,26 +46,24 @@ class HungarianMatcher:
     def costs(self, class_logits: Tensor, mask_logits: Tensor, labels: Tensor, masks: Tensor) -> Tensor:
         """
         Args:
-            class_logits (Tensor): [F, N, K], of F frames.
-            mask_logits (Tensor): [F, N, h, w].
-            labels (Tensor): int64 [F, n], each frame's objects' classes; those that a frame lacks are 0.
-            masks (Tensor): [F, n, h, w] in [0, 1], their masks, at the predictions' size.
+            class_logits (Tensor): [..., N, K], predictions for one frame.
+            mask_logits (Tensor): [..., N, h, w].
+            labels (Tensor): int64 [n], its objects' classes.
+            masks (Tensor): [n, h, w] in [0, 1], their masks, at the predictions' size.
 
         Returns:
-            Tensor: float32 [F, N, n].
+            Tensor: float32 [..., N, n].
         """
-        class_probability = class_logits.float().softmax(-1)
-        index = labels[:, None].expand(-1, class_logits.shape[1], -1)
-        cost = -self.class_weight * class_probability.gather(2, index)
+        cost = -self.class_weight * class_logits.float().softmax(-1)[..., labels]
 
-        logits, objects = mask_logits.float().flatten(2), masks.flatten(2).transpose(1, 2)  # F N hw, F hw n
-        probability = logits.sigmoid()
-        overlap = probability @ objects
-        total = probability.sum(2, keepdim=True) + objects.sum(1, keepdim=True)
+        logits, objects = mask_logits.float().flatten(-2), masks.flatten(1).t()  # ... N hw, hw n
+        # Both sums over pixels at once, since reading the masks is what takes the time.
+        sums = logits.sigmoid() @ torch.cat([objects, torch.ones_like(objects[:, :1])], dim=1)
+        overlap, total = sums[..., :-1], sums[..., -1:] + objects.sum(0)
         cost = cost + self.dice_weight * (1 - (2 * overlap + 1) / (total + 1))
         if self.mask_weight:
             inside, outside = F.softplus(-logits) @ objects, F.softplus(logits) @ (1 - objects)
-            cost = cost + self.mask_weight * (inside + outside) / logits.shape[2]
+            cost = cost + self.mask_weight * (inside + outside) / logits.shape[-1]
         return cost
 
     def pair(self, costs: NDArray[np.floating[Any]], counts: Sequence[int]) -> Pairs:

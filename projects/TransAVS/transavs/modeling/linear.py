@@ -33,7 +33,7 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     )
     if not by_onednn:
         return F.linear(inputs, weight, bias)
-    rows: Tensor = _OneDNNLinear.apply(inputs.flatten(0, -2), weight, bias)
+    rows: Tensor = _OneDNNLinear.apply(inputs.flatten(0, -2).contiguous(), weight, bias)
     return rows if inputs.dim() == 2 else rows.view(*inputs.shape[:-1], len(weight))
 
 
@@ -49,6 +49,7 @@ class _OneDNNLinear(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         inputs, weight = ctx.saved_tensors
+        gradient = gradient.contiguous()  # with gaps between rows oneDNN is a hundred times slower
         of_inputs = of_weight = of_bias = None
         if ctx.needs_input_grad[0]:
             of_inputs = _product(gradient, weight.t())

@@ -4,6 +4,8 @@ import math
 
 from torch import Tensor, nn
 
+from .linear import linear
+
 PRIOR_PROBABILITY = 0.01  # of a class before training, as in the focal loss's paper: most queries find no object
 
 
@@ -42,9 +44,11 @@ def mask_logits(fused: Tensor, projected: Tensor) -> Tensor:
 
     Args:
         fused (Tensor): F_av, [..., N, d].
-        projected (Tensor): W2 f4, [..., d, h, w].
+        projected (Tensor): W2 f4, [d, h, w] of one frame or [..., d, h, w].
 
     Returns:
         Tensor: [..., N, h, w].
     """
-    return (fused @ projected.flatten(-2)).unflatten(-1, projected.shape[-2:])
+    pixels = projected.flatten(-2).transpose(-2, -1)  # ... hw d
+    logits = linear(fused, pixels) if pixels.dim() == 2 else fused @ pixels.transpose(-2, -1)
+    return logits.unflatten(-1, projected.shape[-2:])
