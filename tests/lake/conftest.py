@@ -1,10 +1,13 @@
-"""Lakes of a few files, some in memory, and a model that needs no time."""
+"""Lakes of a few files, some in memory or in a store of S3 on this machine, and a model that needs no time."""
+
+import logging
 
 import fsspec
 import numpy as np
 import pyarrow.dataset
 import pytest
-from pyarrow.fs import FSSpecHandler, PyFileSystem
+from moto.server import ThreadedMotoServer
+from pyarrow.fs import FSSpecHandler, PyFileSystem, S3FileSystem
 
 from transavs.lake.listing import Location
 from transavs.video import VideoError, VideoWriter
@@ -20,6 +23,23 @@ def memory():
     yield Location(PyFileSystem(FSSpecHandler(filesystem)), "/bucket", "memory://")
     filesystem.store.clear()
     filesystem.pseudo_dirs[:] = [""]
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    """A bucket of S3 on 127.0.0.1, here and in the processes that are started."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # which tells of each request
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    keys = {"ACCESS_KEY_ID": "id", "SECRET_ACCESS_KEY": "secret", "DEFAULT_REGION": "us-east-1"}
+    for name, value in keys.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
+    store, _ = S3FileSystem.from_uri("s3://bucket?allow_bucket_creation=true&allow_bucket_deletion=true")
+    store.create_dir("bucket")
+    yield Location.at("s3://bucket")
+    store.delete_dir("bucket")
+    server.stop()
 
 
 @pytest.fixture

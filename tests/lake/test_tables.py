@@ -10,14 +10,14 @@ MASK = {"size": [2, 3], "counts": "132"}
 OBJECT = {"object": 1, "score": 0.75, "category_id": 0, "segmentation": MASK}
 
 
-@pytest.fixture(params=["local", "below", "memory"])
+@pytest.fixture(params=["local", "below", "memory", "s3"])
 def output(request, tmp_path):
-    """A folder for tables, in three kinds of filesystem."""
+    """A folder for tables, in four kinds of filesystem."""
     if request.param == "local":
         return Location.at(str(tmp_path / "out"))
     if request.param == "below":
         return Location(SubTreeFileSystem(str(tmp_path), LocalFileSystem()), "out", "below://")
-    return request.getfixturevalue("memory")
+    return request.getfixturevalue(request.param)
 
 
 def frames(count, fail=None):
