@@ -1,5 +1,6 @@
 """Lists of videos with instances: what is listed, and what is wrong with a list."""
 
+import contextlib
 import copy
 import json
 
@@ -145,6 +146,35 @@ def test_what_is_wrong_is_told_with_the_file(load, content, path, value, message
     with pytest.raises(AVSDatasetError, match=message) as caught:
         load(edited(content, path, value))
     assert "list.json" in str(caught.value)
+
+
+def places_in(content, path=()):
+    """The paths of the values in nested dicts, and of the first one in each list."""
+    keys = content if isinstance(content, dict) else range(len(content[:1])) if isinstance(content, list) else ()
+    return [found for key in keys for found in [(*path, key), *places_in(content[key], (*path, key))]]
+
+
+def test_any_other_value_anywhere_is_taken_or_told(load, content):
+    others = [
+        None,
+        -1,
+        0,
+        2**70,
+        1.5,
+        float("nan"),
+        True,
+        "",
+        "../x",
+        [],
+        [[]],
+        [1, "x"],
+        {},
+        {"size": 3, "counts": "0"},
+    ]
+    for path in places_in(content):
+        for other in others:
+            with contextlib.suppress(AVSDatasetError):
+                load(edited(content, path, other))
 
 
 def test_a_video_without_sound_is_told(load, tmp_path):

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 from forms import Base, Reader, join_png, png_parts, whole
 from PIL import Image
+from pycocotools import mask as coco_mask
 
+from transavs.data.avis import load_avis
 from transavs.data.avsbench import AVSDatasetError, load_avsbench
 from transavs.data.layout import LAYOUTS, ClipPaths
 from transavs.data.palette import encode_labels, palette, read_label_map
@@ -69,11 +71,46 @@ def label_maps(folder: Path) -> list[Base]:
     return [Base(path.name, png_parts(path.read_bytes()), join_png) for path in files] + [whole(path) for path in files]
 
 
+def instance_lists(folder: Path) -> list[Base]:
+    """A list of a video with two instances, whose masks are a compressed RLE, an uncompressed one and polygons."""
+    (folder / "a").mkdir()
+    for name in ("a/0.png", "a/1.png", "a.wav"):
+        Image.new("L", (4, 4)).save(folder / name, "png")
+    compressed = {
+        "size": [4, 4],
+        "counts": coco_mask.encode(np.asfortranarray(np.eye(4, dtype=np.uint8)))["counts"].decode(),
+    }
+    masks = [compressed, {"size": [4, 4], "counts": [3, 5, 8]}], [[[0, 0, 3, 0, 3, 3]], None]
+    content = {
+        "videos": [
+            {"id": 1, "file_names": ["a/0.png", "a/1.png"], "audio_file_name": "a.wav", "height": 4, "width": 4}
+        ],
+        "categories": [{"id": 3, "name": "dog"}],
+        "annotations": [
+            {"id": number, "video_id": 1, "category_id": 3, "segmentations": of_frames}
+            for number, of_frames in enumerate(masks)
+        ],
+    }
+    (folder / "list.json").write_text(json.dumps(content))
+    return [whole(folder / "list.json")]
+
+
+def read_instance_list(path: Path) -> object:
+    """Lists the instances, and compares their masks as the scores do."""
+    frames = [frame for clip in load_avis(path, path.parent) for frame in clip["annotations"]]
+    for frame in frames:
+        masks = [instance["segmentation"] for instance in frame]
+        if masks:
+            coco_mask.decode(masks), coco_mask.iou(masks, masks, [0] * len(masks))
+    return frames
+
+
 DATASET_READERS = {
     "list": Reader(read_list, lists, (AVSDatasetError,), tells_rows=True),
     "semantic_list": Reader(
         read_semantic, partial(semantic_files, name=TABLE_FILE), (AVSDatasetError,), tells_rows=True
     ),
     "labels": Reader(read_labels_file, partial(semantic_files, name=LABELS_FILE), (AVSDatasetError,)),
+    "instance_list": Reader(read_instance_list, instance_lists, (AVSDatasetError,), tells_rows=True),
     "label_map": Reader(partial(read_label_map, num_labels=9), label_maps, (AVSDatasetError,)),
 }
