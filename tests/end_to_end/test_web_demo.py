@@ -259,7 +259,7 @@ def test_an_address_is_not_fetched(served):
         video = {"path": f"http://127.0.0.1:{other.getsockname()[1]}/a.mp4", "meta": {"_type": "gradio.FileData"}}
         config = json.load(urllib.request.urlopen(f"{served[0]}/config"))
         (number,) = [event["id"] for event in config["dependencies"] if "segment" in event["api_name"]]
-        body = {"data": [video, 1, 0.5, 0], "fn_index": number, "session_hash": "somebody"}
+        body = {"data": [video, 1, 0.5, 0, False], "fn_index": number, "session_hash": "somebody"}
         post(f"{served[0]}/gradio_api/queue/join", body)
         answer = urllib.request.urlopen(f"{served[0]}/gradio_api/queue/data?session_hash=somebody", timeout=WAIT)
         messages = [json.loads(line[6:]) for line in answer if line.startswith(b"data: ")]
