@@ -24,7 +24,7 @@ def workplace(run_script, tmp_path_factory):
     (folder / "TransAVS").symlink_to(ROOT)
     clips = ("--clips", 4, 1, 2, "--output", "toy")
     video = ("--data", "toy", "--num-clips", 2, "--fps", 5, "--size", 96, "--output", "street.mp4")
-    toy = [("prepare_toy", ("--subset", subset, *clips)) for subset in ("s4", "ss")]
+    toy = [("prepare_toy", ("--subset", subset, *clips)) for subset in ("s4", "ms3", "ss")]
     for script, arguments in (*toy, ("make_demo_video", video)):
         made = run_script(folder / f"TransAVS/datasets/{script}.py", *arguments, folder=folder)
         assert made.returncode == 0, made.stdout
@@ -52,7 +52,7 @@ def save_weights(path):
 
 
 def test_every_python_block_of_the_page_is_a_script():
-    assert len(SCRIPTS) == PAGE.count("```python") == 9
+    assert len(SCRIPTS) == PAGE.count("```python") == 10
 
 
 @pytest.mark.slow
