@@ -87,6 +87,12 @@ def test_a_long_video_is_several_clips(load, tmp_path):
     assert [len(frame) for frame in first["annotations"] + second["annotations"]] == [0] * 6 + [1]
 
 
+def test_a_mask_without_a_pixel_is_no_instance(load, content):
+    nothing = {"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]}
+    short = load(edited(content, ("annotations", 0, "segmentations", 0), nothing))[-1]
+    assert [[entry["id"] for entry in frame] for frame in short["annotations"]] == [[2], [], [1]]
+
+
 def edited(content, path, value):
     """A copy in which what lies at `path` is another value."""
     changed = copy.deepcopy(content)

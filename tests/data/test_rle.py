@@ -20,6 +20,13 @@ def test_masks_may_be_uncompressed_or_polygons():
         assert np.array_equal(coco_mask.decode(compress(mask, HEIGHT, WIDTH)).astype(bool), square)
 
 
+def test_polygons_of_two_corners_cover_nothing():
+    for polygons in ([[1, 1, 5, 5]], [[]]):
+        assert not coco_mask.decode(compress(polygons, HEIGHT, WIDTH)).any()
+    triangle = [1, 1, 9, 1, 9, 9]
+    assert compress([triangle, [0, 0, 1, 1]], HEIGHT, WIDTH) == compress([triangle], HEIGHT, WIDTH)
+
+
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1), st.floats(0, 1))
 def test_every_rle_of_pycocotools_is_taken(height, width, seed, share):
     mask = np.random.default_rng(seed).random((height, width)) < share

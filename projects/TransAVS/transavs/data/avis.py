@@ -151,8 +151,9 @@ def _add_instance(
         except ValueError as error:
             problems.append(f"{where}: mask of frame {second}: {error}")
             continue
-        instance = {"id": annotation["id"], "category": category, "segmentation": rle}
-        frames[video["id"]][second].append(instance)
+        if coco_mask.area(rle):
+            instance = {"id": annotation["id"], "category": category, "segmentation": rle}
+            frames[video["id"]][second].append(instance)
     return problems
 
 

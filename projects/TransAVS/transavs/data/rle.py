@@ -11,7 +11,8 @@ def compress(mask: object, height: int, width: int) -> Rle:
     """A mask as COCO's compressed RLE.
 
     Args:
-        mask: a compressed or an uncompressed RLE, or a list of polygons.
+        mask: a compressed or an uncompressed RLE, or a list of polygons, of which those of fewer than three corners
+            cover nothing.
         height, width: of the frame, in pixels.
 
     Raises:
@@ -29,13 +30,16 @@ def compress(mask: object, height: int, width: int) -> Rle:
             return {"size": size, "counts": mask["counts"]}
         return dict(coco_mask.frPyObjects(mask, height, width))
     if isinstance(mask, list) and all(_is_polygon(polygon, 2 * max(height, width)) for polygon in mask):
-        return dict(coco_mask.merge(coco_mask.frPyObjects(mask, height, width)))
-    raise ValueError("expected an RLE with `size` and `counts`, polygons of three corners or more, or null")
+        polygons = [polygon for polygon in mask if len(polygon) >= 6]
+        nothing = {"size": [height, width], "counts": [height * width]}
+        rles = coco_mask.frPyObjects(polygons or [nothing], height, width)
+        return dict(coco_mask.merge(rles))
+    raise ValueError("expected an RLE with `size` and `counts`, polygons (x, y, ... in pixels), or null")
 
 
 def _is_polygon(corners: object, farthest: int) -> bool:
-    """Whether it is x, y of three corners or more, in pixels."""
-    if not isinstance(corners, list) or len(corners) < 6 or len(corners) % 2:
+    """Whether it is x, y of its corners, in pixels."""
+    if not isinstance(corners, list) or len(corners) % 2:
         return False
     return all(isinstance(place, (int, float)) and abs(place) <= farthest for place in corners)
 

@@ -33,10 +33,10 @@ class InstanceClip(ScoredClip):
 class InstanceEvaluator(AVSEvaluator):
     """Scores instances by COCO's AP, HOTA and FSLA (`transavs.evaluation.instances`).
 
-    What sounds, whichever object it is, is scored too, as `AVSEvaluator` does. With a model of one
-    class, all annotated classes are one. The clips of a video are put together, and what is predicted is followed from
-    frame to frame by `ObjectTracker`. Beside that evaluator's files it writes `instances.json`: the scores, and the
-    predicted objects in the form of YouTube-VIS's results.
+    What sounds, whichever object it is, is scored too, as `AVSEvaluator` does. With a model of one class, all annotated
+    classes are one. The clips of a video are put together, and what is predicted is followed from frame to frame by
+    `ObjectTracker`. Beside that evaluator's files it writes `instances.json`: the scores, and the predicted objects in
+    the form of YouTube-VIS's results.
     """
 
     main_score: ClassVar = "instances/AP50"
