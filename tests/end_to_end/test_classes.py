@@ -30,15 +30,25 @@ def workplace(run_script, small_cfg, tmp_path_factory):
 def score(run_script, workplace, small_overrides):
     """Scores the model into a folder of the workplace; gives what was printed, and the folder of results."""
 
-    def run(output, *keys):
+    def run(output, *keys, command="tools/train_net.py"):
         model = ("MODEL.WEIGHTS", workplace / "model.pth", "TEST.MASK_THRESHOLD", 0.3, *KEYS, *small_overrides)
         data = ("DATASETS.TEST", ("toy_ss_test",), "OUTPUT_DIR", workplace / output)
-        command = ("tools/train_net.py", "--config-file", CONFIG, "--eval-only", *model, *data, *keys)
-        done = run_script(*command, DETECTRON2_DATASETS=str(workplace))
+        only = ["--eval-only"] if command == "tools/train_net.py" else []
+        arguments = ("--config-file", CONFIG, *only, *model, *data, *keys)
+        done = run_script(command, *arguments, DETECTRON2_DATASETS=str(workplace))
         assert done.returncode == 0, done.stdout[-3000:]
         return done.stdout, workplace / output / "inference/toy_ss_test"
 
     return run
+
+
+@pytest.mark.slow
+def test_sounds_are_compared_by_what_is_recognised_too(score, workplace):
+    score("sounds", command="tools/compare_sounds.py")
+    header, _, original, *_ = (workplace / "sounds/sounds/sounds.md").read_text().splitlines()
+    assert [cell.strip() for cell in header.split("|")][2:4] == ["mIoU", "mJ"]
+    results = json.loads((workplace / "sounds/sounds/original/inference/toy_ss_test/results.json").read_text())
+    assert original.split("|")[2].strip() == f"{100 * results['semantic']['mIoU']:.1f}"
 
 
 @pytest.mark.slow

@@ -39,13 +39,15 @@ def score_sounds(
 
 
 def _score(cfg: CfgNode, model: nn.Module, dataset: str, sound: str, folder: Path) -> Scores:
-    """SCORES; FPR_frame is None where no frame is silent."""
+    """SCORES, after mIoU where there are classes; FPR_frame is None where no frame is silent."""
     cfg = cfg.clone()
     cfg.defrost()
     cfg.OUTPUT_DIR, cfg.TEST.AUDIO, cfg.DATASETS.TEST = str(folder), sound, (dataset,)
     AVSTrainer.test(cfg, model)
     results = json.loads((folder / "inference" / dataset / RESULTS_FILE).read_text())
     scores: Scores = {name: 100 * results["scores"][name] for name in SCORES}
+    if "semantic" in results:
+        scores = {"mIoU": 100 * results["semantic"]["mIoU"], **scores}
     return scores if results["num_silent_frames"] else {**scores, "FPR_frame": None}
 
 
@@ -55,5 +57,6 @@ def sounds_table(dataset: str, results: dict[str, Scores], left_out: dict[str, s
         [sound, *("–" if value is None else f"{value:.1f}" for value in scores.values())]
         for sound, scores in results.items()
     ]
-    table = tabulate(rows, [f"{dataset}: sound", *SCORES], tablefmt="github", disable_numparse=True)
+    headers = [f"{dataset}: sound", *next(iter(results.values()))]
+    table = tabulate(rows, headers, tablefmt="github", disable_numparse=True)
     return "\n".join([table, *(f"\n{sound} left out: {reason}" for sound, reason in left_out.items())])
