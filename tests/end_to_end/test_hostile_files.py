@@ -5,7 +5,7 @@ import pytest
 READERS = (
     *("list", "semantic_list", "labels", "label_map", "instance_list"),
     *("frame", "mask", "instances", "sound", "log_mel", "video"),
-    *("checkpoint", "safetensors", "config", "predictions", "metrics", "headers"),
+    *("checkpoint", "safetensors", "embeddings", "config", "predictions", "metrics", "headers"),
 )
 
 

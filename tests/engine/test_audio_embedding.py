@@ -6,6 +6,7 @@ import pytest
 import soundfile
 import torch
 
+from transavs.benchmarks import loading
 from transavs.data.avsbench import AVSDatasetError
 from transavs.data.mapper import AVSDatasetMapper
 from transavs.engine.trainer import AVSTrainer
@@ -105,3 +106,9 @@ def test_random_weights_are_not_worth_computing_with(cfg, tmp_path, capsys):
     arguments = ["--config-file", str(tmp_path / "config.yaml"), "--output", str(tmp_path / "new.safetensors")]
     with pytest.raises(embed_audio.WeightsError, match="neither MODEL.WEIGHTS nor MODEL.AUDIO_BACKBONE.WEIGHTS has"):
         embed_audio.main([*arguments, "MODEL.AUDIO_BACKBONE.WEIGHTS", ""])
+
+
+def test_a_loader_is_measured_with_them(cfg, monkeypatch):
+    monkeypatch.setattr(loading, "CLIPS", 2)
+    *_, rate, mixed = loading.measure_loading(cfg, "small", 1)
+    assert float(rate) > 0 and mixed == "–"

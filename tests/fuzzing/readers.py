@@ -19,6 +19,7 @@ from forms import Base, Parts, Reader, join_png, png_parts, whole
 from PIL import Image
 
 from transavs.config import ConfigError, read_config
+from transavs.data.audio_embeddings import SETTINGS, WEIGHTS, AudioEmbeddings
 from transavs.data.avsbench import AVSDatasetError
 from transavs.data.header_cache import HeaderCache
 from transavs.data.mapper import AVSDatasetMapper
@@ -151,6 +152,11 @@ def safetensors_files(folder: Path) -> list[Base]:
     return [Base("a.safetensors", [data]), Base("a.safetensors", [data[8 : 8 + length], data[8 + length :]], join)]
 
 
+def embeddings(folder: Path) -> list[Base]:
+    features = {"ab/0+5": torch.arange(10.0).reshape(5, 2)}
+    return [Base("sounds.safetensors", [safetensors.torch.save(features, {SETTINGS: "T 5", WEIGHTS: "cd"})])]
+
+
 # ---- Texts -----------------------------------------------------------------------------------------------------------
 
 
@@ -193,6 +199,7 @@ READERS = {
     "video": Reader(read_video, videos, (VideoError,)),
     "checkpoint": Reader(read_checkpoint, checkpoints, (WeightsError,)),
     "safetensors": Reader(read_checkpoint, safetensors_files, (WeightsError,)),
+    "embeddings": Reader(partial(AudioEmbeddings, settings="T 5"), embeddings, (AVSDatasetError,)),
     "config": Reader(read_config, configs, (ConfigError,)),
     "predictions": Reader(load_predictions, predictions, (PredictionsError,)),
     "headers": Reader(HeaderCache, headers, ()),

@@ -1,10 +1,13 @@
 """How many training clips a loader's worker makes in a second, with mixing and without."""
 
 import itertools
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
+from torch.utils.data import Dataset
 
 from ..engine.trainer import AVSTrainer
 from .measuring import in_turn
@@ -21,17 +24,24 @@ def measure_loading(cfg: CfgNode, name: str, runs: int) -> list[Any]:
         name: the config's, for the table.
         runs: timed runs of each, after one that is not counted.
     """
-    plain, mixed = (_first_clips(_with_mixing(cfg, probability)) for probability in (0.0, 1.0))
-    clip = plain[0][plain[1][0]]
+    probabilities = [0.0] if cfg.INPUT.AUDIO.EMBEDDINGS else [0.0, 1.0]  # mixing needs the sounds themselves
+    made = [_first_clips(_with_mixing(cfg, probability)) for probability in probabilities]
+    clips, places = made[0]
+    clip = clips[places[0]]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in a worker
     try:
-        seconds = in_turn(runs, *(lambda made=made: [made[0][place] for place in made[1]] for made in (plain, mixed)))
+        seconds = in_turn(runs, *(partial(_make, *clips_and_places) for clips_and_places in made))
     finally:
         torch.set_num_threads(threads)
     frames, _, height, width = clip["images"].shape
     rates = [f"{CLIPS / took:.1f}" for took in seconds]
-    return [name, ", ".join(cfg.DATASETS.TRAIN), frames, f"{width} x {height}", *rates]
+    return [name, ", ".join(cfg.DATASETS.TRAIN), frames, f"{width} x {height}", *rates, *["–"] * (2 - len(rates))]
+
+
+def _make(clips: Dataset[Any], places: Sequence[Any]) -> None:
+    for place in places:
+        clips[place]
 
 
 def _with_mixing(cfg: CfgNode, probability: float) -> CfgNode:
@@ -41,7 +51,7 @@ def _with_mixing(cfg: CfgNode, probability: float) -> CfgNode:
     return cfg
 
 
-def _first_clips(cfg: CfgNode) -> tuple[Any, list[Any]]:
+def _first_clips(cfg: CfgNode) -> tuple[Dataset[Any], list[Any]]:
     """The training's clips, and the places of the first CLIPS that it sees."""
     loader = AVSTrainer.build_train_loader(cfg)
     assert loader.batch_sampler is not None

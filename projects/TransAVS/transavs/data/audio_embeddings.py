@@ -14,7 +14,7 @@ from detectron2.utils.logger import log_first_n
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .errors import AVSDatasetError, reason_of
+from .errors import AVSDatasetError, one_line, reason_of
 from .layout import FilePath
 
 KEY = "INPUT.AUDIO.EMBEDDINGS"
@@ -60,7 +60,8 @@ class AudioEmbeddings:
             ) from error
         found = metadata.get(SETTINGS)
         if found != settings:
-            raise AVSDatasetError(f"{KEY} {self.path}: was made with {found!r}, expected {settings!r}: make it anew")
+            made_with = one_line(f"was made with {found!r}")
+            raise AVSDatasetError(f"{KEY} {self.path}: {made_with}, expected {settings!r}: make it anew")
         self.weights = metadata.get(WEIGHTS, "")
 
     def of(self, clip: dict[str, Any]) -> Tensor | None:
