@@ -1,5 +1,6 @@
 """What a config costs: weights, FLOPs, seconds a clip beside the backbone's own, and memory."""
 
+import copy
 import warnings
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 
 from ..data.audio import EXAMPLE_SHAPE
 from ..model import TransAVS
+from ..modeling.folding import fold_batch_norms
 from .measuring import DEVICE, extra_memory, in_turn
 
 HEADERS = [
@@ -63,10 +65,11 @@ def annotated_frames(cfg: CfgNode) -> int:
 
 @torch.no_grad()
 def measure_inference(model: TransAVS, clip: dict[str, Any], runs: int) -> tuple[float, float, float]:
-    """Seconds of the model and of its backbone, and the model's extra MiB."""
+    """Seconds of the model as the predictor runs it and of its backbone as it is built, and the model's extra MiB."""
     images = clip["images"].float().to(model.device)
-    model.eval()
-    seconds, backbone_seconds = in_turn(runs, lambda: model([clip]), lambda: model.backbone(images))
+    backbone, model = model.eval().backbone, copy.deepcopy(model)
+    fold_batch_norms(model.backbone)
+    seconds, backbone_seconds = in_turn(runs, lambda: model([clip]), lambda: backbone(images))
     return seconds, backbone_seconds, extra_memory(lambda: model([clip]))
 
 
