@@ -21,6 +21,7 @@ NEEDED = {
     "package_model": ["--output", "new"],
     "predict_lake": ["--input", "lake", "--output", "out"],
     "pretrain_audio": ["--output", "out"],
+    "profile_model": ["--output", "new.svg"],
     "train_net": [],
     "visualize_data": ["--output", "out"],
     "web_demo": [],

@@ -78,17 +78,19 @@ def measure_training(model: TransAVS, clip: dict[str, Any], runs: int) -> tuple[
     images = clip["images"].float().to(model.device)
     model.train()
 
-    def step() -> None:
-        model.zero_grad()
-        torch.stack(list(model([clip]).values())).sum().backward()
-
     def backbone_alone() -> None:
         model.zero_grad()
         torch.stack([feature.mean() for feature in model.backbone(images).values()]).sum().backward()
 
-    seconds, backbone_seconds = in_turn(runs, step, backbone_alone)
+    seconds, backbone_seconds = in_turn(runs, lambda: training_step(model, clip), backbone_alone)
     model.zero_grad()
-    return seconds, backbone_seconds, extra_memory(step)
+    return seconds, backbone_seconds, extra_memory(lambda: training_step(model, clip))
+
+
+def training_step(model: TransAVS, clip: dict[str, Any]) -> None:
+    """Forward and backward, of a model in training."""
+    model.zero_grad()
+    torch.stack(list(model([clip]).values())).sum().backward()
 
 
 @torch.no_grad()
