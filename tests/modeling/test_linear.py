@@ -1,8 +1,9 @@
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from transavs.modeling.linear import SMALLEST, Linear, linear
+from transavs.modeling.linear import SMALLEST, Linear, PointwiseConv2d, linear
 
 
 def of_size(*shape):
@@ -20,6 +21,20 @@ def test_values_and_gradients_are_those_of_pytorch(rows, bias):
     for one, other in zip(found, expected):
         assert one.shape == other.shape
         assert (one - other).norm() <= 1e-6 * other.norm()
+
+
+@pytest.mark.parametrize("norm", [None, nn.GroupNorm(4, 32)])
+def test_a_convolution_of_one_pixel_is_what_pytorchs_is(norm):
+    frames = (torch.randn(2, 64, 40, 40) / 8).to(memory_format=torch.channels_last).requires_grad_()
+    layer = PointwiseConv2d(64, 32, norm=norm, activation=F.relu)
+    found = layer(frames)
+    expected = F.conv2d(frames, layer.weight, layer.bias)
+    expected = F.relu(norm(expected) if norm else expected)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    leaves = [frames, *layer.parameters()]
+    for one, other in zip(*(torch.autograd.grad(result.square().sum(), leaves) for result in (found, expected))):
+        assert (one - other).norm() <= 1e-5 * other.norm()
 
 
 def test_only_gradients_that_are_needed_are_computed():

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from detectron2.layers import Conv2d
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
@@ -22,7 +23,14 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
 
     What is traced, compiled or under autocast stays PyTorch's, as a graph is to hold operators that all can read.
     """
-    by_onednn = (
+    if not _is_for_onednn(inputs, weight):
+        return F.linear(inputs, weight, bias)
+    rows: Tensor = _OneDNNLinear.apply(inputs.flatten(0, -2).contiguous(), weight, bias)
+    return rows if inputs.dim() == 2 else rows.view(*inputs.shape[:-1], len(weight))
+
+
+def _is_for_onednn(inputs: Tensor, weight: Tensor) -> bool:
+    return (
         inputs.device.type == "cpu"
         and torch.backends.mkldnn.is_available()
         and not torch.compiler.is_compiling()
@@ -31,10 +39,20 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
         and inputs.dtype == weight.dtype == torch.float32
         and inputs.numel() * len(weight) >= SMALLEST
     )
-    if not by_onednn:
-        return F.linear(inputs, weight, bias)
-    rows: Tensor = _OneDNNLinear.apply(inputs.flatten(0, -2).contiguous(), weight, bias)
-    return rows if inputs.dim() == 2 else rows.view(*inputs.shape[:-1], len(weight))
+
+
+class PointwiseConv2d(Conv2d):
+    """Detectron2's Conv2d of 1 x 1 pixels, by `linear`, which is faster, where it is oneDNN's and channels are last."""
+
+    def __init__(self, in_channels: int, out_channels: int, **options: Any):
+        super().__init__(in_channels, out_channels, 1, **options)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (_is_for_onednn(x, self.weight) and x.is_contiguous(memory_format=torch.channels_last)):
+            return super().forward(x)
+        x = linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+        x = self.norm(x) if self.norm else x
+        return self.activation(x) if self.activation else x
 
 
 class _OneDNNLinear(torch.autograd.Function):

@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from .linear import linear
+from .linear import PointwiseConv2d, linear
 
 PRIOR_PROBABILITY = 0.01  # of a class before training, as in the focal loss's paper: most queries find no object
 
@@ -21,7 +21,7 @@ class MaskHead(nn.Module):
         """
         super().__init__()
         self.classifier = nn.Linear(dim, num_classes + 1)  # g
-        self.mask_projection = nn.Conv2d(visual_dim, dim, 1)  # W2
+        self.mask_projection = PointwiseConv2d(visual_dim, dim)  # W2
         nn.init.zeros_(self.classifier.bias)
         nn.init.constant_(
             self.classifier.bias[-1:], math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY * num_classes)

@@ -10,6 +10,8 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..linear import PointwiseConv2d
+
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class FPNPixelDecoder(nn.Module):
@@ -109,14 +111,11 @@ def convolution(
     activation: Callable[[Tensor], Tensor] | None = None,
 ) -> Conv2d:
     """A convolution that keeps the size, with Detectron2's norm of that name and then the activation."""
-    layer = Conv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        padding=kernel_size // 2,
-        bias=norm == "",
-        norm=get_norm(norm, out_channels),
-        activation=activation,
+    options: dict[str, Any] = {"bias": norm == "", "norm": get_norm(norm, out_channels), "activation": activation}
+    layer = (
+        PointwiseConv2d(in_channels, out_channels, **options)
+        if kernel_size == 1
+        else Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, **options)
     )
     weight_init.c2_xavier_fill(layer)
     return layer

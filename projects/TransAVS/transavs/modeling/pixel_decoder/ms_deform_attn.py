@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.layers import Conv2d, ShapeSpec, get_norm
+from detectron2.layers import ShapeSpec, get_norm
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers import FeedForwardLayer, sine_positions
+from ..linear import PointwiseConv2d
 from .deformable_attention import DeformableAttention, Shape
 from .fpn import FPNPixelDecoder, convolution
 
@@ -144,7 +145,7 @@ class MSDeformAttnPixelDecoder(nn.Module):
         self.step_features = {stride: feature_of_stride.get(stride) for stride in step_strides}
 
         self.input_projections = nn.ModuleList(
-            Conv2d(input_shape[name].channels, conv_dim, 1, norm=get_norm(norm, conv_dim))
+            PointwiseConv2d(input_shape[name].channels, conv_dim, norm=get_norm(norm, conv_dim))
             for name in self.encoder_features.values()
         )
         for projection in self.input_projections:
