@@ -17,11 +17,14 @@ RATE = 16000
 
 @pytest.fixture(scope="module")
 def model_file(small_cfg, tmp_path_factory):
-    """Of a model that finds something."""
+    return save_model(small_cfg(), tmp_path_factory.mktemp("model"))
+
+
+def save_model(cfg, folder):
+    """The weights' path of a model that finds something."""
     torch.manual_seed(0)
-    model = build_model(small_cfg())
+    model = build_model(cfg)
     model.mask_head.classifier.bias.data = torch.tensor([3.0, 0.0])  # untrained, it would find nothing
-    folder = tmp_path_factory.mktemp("model")
     DetectionCheckpointer(model, str(folder)).save("model")
     return str(folder / "model.pth")
 
@@ -29,8 +32,7 @@ def model_file(small_cfg, tmp_path_factory):
 @pytest.fixture
 def make_predictor(small_cfg, model_file):
     def make(*overrides):
-        cfg = small_cfg("DATASETS.TEST", (), "INPUT.MIN_SIZE_TEST", 48, *overrides)
-        cfg.MODEL.WEIGHTS = model_file
+        cfg = small_cfg("DATASETS.TEST", (), "INPUT.MIN_SIZE_TEST", 48, "MODEL.WEIGHTS", model_file, *overrides)
         cfg.MODEL.AUDIO_BACKBONE.WEIGHTS = "not/there.pth"  # what training started from is not needed any more
         return AVSPredictor(cfg)
 
@@ -80,24 +82,20 @@ def write_lossless(tmp_path):
     return write
 
 
-def test_it_gives_what_the_model_gives_for_the_same_clip(predictor, make_clip):
-    frames, waveform = make_clip(5)
+@pytest.mark.parametrize("length, seconds, heard", [(5, 5, 5), (5, 3, 5), (10, 10, 10), (10, 7, 7), (10, 3, 5)])
+def test_it_gives_what_the_model_gives_for_the_same_clip(
+    small_cfg, make_predictor, make_clip, tmp_path, length, seconds, heard
+):
+    frames_key = ["MODEL.TRANSAVS.NUM_FRAMES", length]
+    predictor = make_predictor(*frames_key, "MODEL.WEIGHTS", save_model(small_cfg(*frames_key), tmp_path))
+    frames, waveform = make_clip(seconds)
     images = torch.stack([torch.from_numpy(frame).permute(2, 0, 1) for frame in frames])
+    log_mel = log_mel_examples(torch.from_numpy(waveform), RATE, heard)  # silence follows up to there, then nothing
     with torch.no_grad():
-        expected = predictor.model(
-            [
-                {
-                    "images": images,
-                    "frame_indices": torch.arange(5),
-                    "height": 48,
-                    "width": 64,
-                    "audio_log_mel": log_mel_examples(torch.from_numpy(waveform), RATE, 5),
-                }
-            ]
-        )[0]
+        (expected,) = predictor.model([{"images": images, "audio_log_mel": log_mel}])
     found = predictor(frames, waveform, RATE)
     torch.testing.assert_close(found["sem_seg"], expected["sem_seg"])
-    assert found["sem_seg"].max() > 0 and len(found["instances"]) == 5 and found["times"] == [0, 1, 2, 3, 4]
+    assert found["sem_seg"].max() > 0 and len(found["instances"]) == seconds and found["times"] == [*range(seconds)]
     for instances, wanted in zip(found["instances"], expected["instances"]):
         assert torch.equal(instances.query_index, wanted.query_index)
 

@@ -220,7 +220,8 @@ class AVSPredictor:
             seconds = [int(time) for time, _ in chunk]
             features = {start: known for start, known in features.items() if start + windows.length > seconds[0]}
             for start in sorted({start for second in seconds for start in windows.starts_of(second)} - set(features)):
-                features[start] = self._audio_features(sound.cut(start, start + windows.length))
+                heard = windows.seconds_heard(start)
+                features[start] = self._audio_features(*sound.cut(start, start + heard), heard)
             for result in self._segment_chunk(chunk, seconds, features, windows):
                 found = result.instances
                 found.object_number = tracker.update(
@@ -229,10 +230,8 @@ class AVSPredictor:
                 yield result
 
     @torch.no_grad()
-    def _audio_features(self, waveform_and_rate: tuple[np.ndarray | None, int | None]) -> Tensor:
-        """F_a of a window, [T, C]: computed once, however many frames are seen with it."""
-        waveform, rate = waveform_and_rate
-        length = self.cfg.MODEL.TRANSAVS.NUM_FRAMES
+    def _audio_features(self, waveform: np.ndarray | None, rate: int | None, length: int) -> Tensor:
+        """F_a of a window's `length` seconds, [length, C]: computed once, however many frames are seen with it."""
         if waveform is None or rate is None:
             log_mel = silent_examples(length)
         else:

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from ..data.audio import SAMPLE_RATE
+from ..data.layout import NUM_FRAMES
 
 Frame = tuple[Fraction, np.ndarray]  # seconds, where in the video it stands, and uint8 [H, W, 3]
 
@@ -42,6 +43,14 @@ class Windows:
             for start in range(first, second + 1, self.step)
             if start == 0 or start - self.step + self.length < num_seconds  # the window before does not reach the end
         ]
+
+    def seconds_heard(self, start: int) -> int:
+        """How many seconds of sound the window has that starts at this second.
+
+        None after the video's end, which a model of longer clips knows from shorter ones; but no fewer than AVSBench's
+        shortest clips have: up to there, silence follows.
+        """
+        return min(self.length, max(NUM_FRAMES, self.num_seconds - start))
 
     def nearness(self, offset: int) -> int:
         """To the window's middle, of its second `offset`: 1 at both ends, one more each second inwards."""
