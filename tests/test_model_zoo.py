@@ -55,7 +55,7 @@ def test_a_package_without_its_configs_says_where_they_were_looked_for(tmp_path,
         model_zoo.get_config_file("avs_s4_R101.yaml")
 
 
-TRAINED = ["stamps_ms3_lite0", "stamps_s4_lite0"]
+TRAINED = ["stamps_ms3_lite0", "stamps_s4_lite0", "stamps_ss_lite0"]
 LARGEST = 16_000_000  # bytes of a model that comes along
 
 

@@ -28,7 +28,7 @@ from transavs import AVSPredictor, model_zoo
 installed, here = Path(sys.prefix), Path.cwd()
 assert installed in Path(transavs.__file__).parents, transavs.__file__
 assert installed in Path(model_zoo.get_config_file("avs_s4_R101.yaml")).parents
-assert model_zoo.trained_models() == ["stamps_ms3_lite0", "stamps_s4_lite0"]
+assert model_zoo.trained_models() == ["stamps_ms3_lite0", "stamps_s4_lite0", "stamps_ss_lite0"]
 for name in model_zoo.trained_models():
     assert installed in Path(AVSPredictor.from_pretrained(name, device="cpu").cfg.MODEL.WEIGHTS).parents
 assert (resources.files("transavs") / "py.typed").is_file()
