@@ -17,7 +17,7 @@ from tabulate import tabulate
 from transavs.benchmarks import cost, flames
 from transavs.benchmarks.measuring import device_name
 from transavs.command_line import CommandParser, run
-from transavs.modeling.folding import fold_batch_norms
+from transavs.modeling.prediction import prepare_for_prediction
 
 
 def make_parser():
@@ -43,7 +43,7 @@ def main(arguments=None):
         microseconds = flames.profile_stacks(model, lambda: cost.training_step(model, clip), args.runs)
     else:
         clip = cost.random_clip(cfg, cfg.MODEL.TRANSAVS.NUM_FRAMES)
-        fold_batch_norms(model.backbone)
+        prepare_for_prediction(model.backbone)
         with torch.no_grad():
             microseconds = flames.profile_stacks(model, lambda: model([clip]), args.runs)
     what = f"{'training step' if args.training else 'prediction'} of a clip of {len(clip['images'])} frames"

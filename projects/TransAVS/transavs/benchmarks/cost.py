@@ -14,7 +14,7 @@ from torch import nn
 
 from ..data.audio import EXAMPLE_SHAPE
 from ..model import TransAVS
-from ..modeling.folding import fold_batch_norms
+from ..modeling.prediction import prepare_for_prediction
 from .measuring import DEVICE, extra_memory, in_turn
 
 HEADERS = [
@@ -68,7 +68,7 @@ def measure_inference(model: TransAVS, clip: dict[str, Any], runs: int) -> tuple
     """Seconds of the model as the predictor runs it and of its backbone as it is built, and the model's extra MiB."""
     images = clip["images"].float().to(model.device)
     backbone, model = model.eval().backbone, copy.deepcopy(model)
-    fold_batch_norms(model.backbone)
+    prepare_for_prediction(model.backbone)
     seconds, backbone_seconds = in_turn(runs, lambda: model([clip]), lambda: backbone(images))
     return seconds, backbone_seconds, extra_memory(lambda: model([clip]))
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..data.audio import log_mel_examples, silent_examples
 from ..data.class_names import class_names
-from ..modeling.folding import fold_batch_norms
+from ..modeling.prediction import prepare_for_prediction
 from ..tracking import ObjectTracker
 from ..video import FrameRate, VideoReader, exact_rate
 from ..weights.checkpointer import AVSCheckpointer
@@ -81,7 +81,7 @@ class AVSPredictor:
         self.cfg = cfg.clone()
         self.model = build_model(self.cfg).eval()
         AVSCheckpointer(self.model, cfg=cfg).load(cfg.MODEL.WEIGHTS)
-        fold_batch_norms(self.model.backbone)
+        prepare_for_prediction(self.model.backbone)
         use_engine(self.model, self.cfg, engine)
         self.class_names = class_names(cfg)
         if cfg.DATASETS.TEST:
