@@ -70,7 +70,8 @@ class SemanticEvaluator(AVSEvaluator):
             max(0, PUBLISHED_FRAMES - len(found.clip["file_names"])),
         )
         scored = super()._score(found)
-        for frame, predicted in zip(scored["frames"], labels):
+        by_column = labels.mT.contiguous().mT  # in memory, which is how pycocotools reads masks
+        for frame, predicted in zip(scored["frames"], by_column):
             frame["classes"] = [
                 {"category_id": label - 1, "segmentation": encode_mask(predicted == label)}
                 for label in predicted.unique().tolist()
