@@ -42,7 +42,7 @@ def test_clips_a_second_are_those_of_one_worker(measure, monkeypatch):
     monkeypatch.setattr(loading, "CLIPS", 3)
     (row,) = measure("loading")
     assert (row["clips of"], row["frames"]) == ("noise_clips", "5")
-    assert float(row["clips/s of a worker"]) > float(row["all of them mixed"]) > 0
+    assert float(row["clips/s of a core"]) > float(row["all of them mixed"]) > 0
 
 
 def test_an_evaluation_is_compared_with_its_model(measure):

@@ -19,20 +19,22 @@ def device_name() -> str:
     return torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
 
 
-def in_turn(runs: int, *candidates: Callable[[], object]) -> list[float]:
+def in_turn(
+    runs: int, *candidates: Callable[[], object], clock: Callable[[], float] = time.perf_counter
+) -> list[float]:
     """Medians of the candidates' seconds, which run alternately; the first run of each is not counted."""
     for candidate in candidates:
         candidate()
-    times = [[_seconds(candidate) for candidate in candidates] for _ in range(runs)]
+    times = [[_seconds(candidate, clock) for candidate in candidates] for _ in range(runs)]
     return [statistics.median(column) for column in zip(*times)]
 
 
-def _seconds(run: Callable[[], object]) -> float:
+def _seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
     _synchronize()
-    start = time.perf_counter()
+    start = clock()
     run()
     _synchronize()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _synchronize() -> None:

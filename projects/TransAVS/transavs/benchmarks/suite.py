@@ -76,13 +76,13 @@ TABLES = {
     "loading": Table(
         loading.HEADERS,
         lambda cfg, name, options: [loading.measure_loading(cfg, name, options.runs)],
-        lambda options: f"In one thread, {loading.CLIPS} clips, median of {options.runs}.",
+        lambda options: f"{loading.CLIPS} clips in one thread, by its processor time, median of {options.runs}.",
         "loading measured",
     ),
     "evaluation": Table(
         evaluating.HEADERS,
         lambda cfg, name, options: [evaluating.measure_evaluation(cfg, name, options.runs)],
-        lambda options: f"All of the dataset, median of {options.runs}, {options.place}.",
+        lambda options: f"By processor time, median of {options.runs}, {options.place}.",
         "evaluation measured",
     ),
     "video": Table(

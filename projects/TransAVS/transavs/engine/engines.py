@@ -102,6 +102,8 @@ class OnnxRuntimeFuse:
             self._write(size, audio_features, path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        # Threads with nothing to do leave the cores to a video's decoder and encoder, which work meanwhile.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def _write(self, size: Size, audio_features: Tensor, path: Path) -> None:
