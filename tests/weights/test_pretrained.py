@@ -14,6 +14,7 @@ from iopath.common import file_io
 from transavs import AVSPredictor
 from transavs.config import ConfigError
 from transavs.weights import pretrained
+from transavs.weights.packaging import trained_weights
 from transavs.weights.pretrained import trained_config, trained_models
 from transavs.weights.published import WeightsError
 
@@ -47,13 +48,15 @@ def segment(predictor):
     return predictor(frames, waveform, 16000)["sem_seg"]
 
 
-def test_a_folder_predicts_as_the_model_that_it_was_made_of(trained, packaged):
+def test_a_folder_predicts_as_the_model_that_it_was_made_of(trained, packaged, saved):
     expected, found = segment(AVSPredictor(trained)), segment(AVSPredictor.from_pretrained(packaged, device="cpu"))
     assert expected.max() > 0.1 and (found - expected).abs().max() < LARGEST_DIFFERENCE
-    rounded = AVSPredictor(trained)  # beside the rounding to half precision, nothing differs
-    for value in rounded.model.state_dict().values():
-        value.copy_(value.half() if value.is_floating_point() else value)
-    assert torch.equal(segment(rounded), found)
+    rounded = trained.clone()  # beside the rounding to half precision, nothing differs
+    weights = trained_weights(trained)
+    rounded.MODEL.WEIGHTS = saved(
+        {name: value.half().float() if value.is_floating_point() else value for name, value in weights.items()}
+    )
+    assert torch.equal(segment(AVSPredictor(rounded)), found)
 
 
 def test_device_and_threshold_can_be_chosen(packaged, monkeypatch):

@@ -33,6 +33,7 @@ def _is_for_onednn(inputs: Tensor, weight: Tensor) -> bool:
     return (
         inputs.device.type == "cpu"
         and torch.backends.mkldnn.is_available()
+        and bool(torch.backends.mkldnn.enabled)
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()
         and not torch.is_autocast_enabled("cpu")
