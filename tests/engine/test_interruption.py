@@ -53,6 +53,21 @@ def test_the_step_is_finished_and_saved_and_the_exit_code_tells_the_signal(
     assert resumed.start == 3
 
 
+def test_a_signal_that_comes_while_the_processes_agree_counts_at_the_next_step(
+    make_trainer, steps_in, tmp_path, monkeypatch
+):
+    def agree(received):
+        if trainer.iter == 2 and not trainer.stop._received:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return [received, 0]
+
+    monkeypatch.setattr(comm, "all_gather", agree)
+    trainer = make_trainer({})
+    with pytest.raises(TrainingStopped):
+        trainer.train(8)
+    assert steps_in(tmp_path / "model_0000003.pth") == 4
+
+
 def test_a_second_interrupt_leaves_the_step(make_trainer, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         make_trainer({2: [signal.SIGINT, signal.SIGINT]}).train(8)

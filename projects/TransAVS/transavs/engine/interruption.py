@@ -52,8 +52,10 @@ class StopOnSignal(HookBase):
                 signal.signal(number, handler)
 
     def after_step(self) -> None:
-        self._received = max(comm.all_gather(self._received))
-        if self._received and self.trainer.iter + 1 < self.trainer.max_iter:
+        # What comes while the processes agree counts at the next step.
+        agreed = max(comm.all_gather(self._received))
+        if agreed and self.trainer.iter + 1 < self.trainer.max_iter:
+            self._received = agreed
             self._save(self.trainer.iter + 1)
             comm.synchronize()  # once a process is gone, the others are ended
             self._end()
