@@ -1,10 +1,19 @@
-"""Masks of a JSON file as COCO's compressed RLE, checked before pycocotools reads them, which trusts what it gets."""
+"""Masks as COCO's compressed RLE; those of a JSON file are checked before pycocotools reads them, which trusts what it
+gets."""
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 Rle = dict[str, Any]  # `size` [H, W] and `counts`
+
+
+def encode(mask: NDArray[np.bool_]) -> Rle:
+    """COCO's compressed RLE of a mask, bool [H, W]: {"size": [H, W], "counts": ASCII str}, ready for JSON."""
+    encoded = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
 
 
 def compress(mask: object, height: int, width: int) -> Rle:

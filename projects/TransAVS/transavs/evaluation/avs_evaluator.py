@@ -17,6 +17,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 from ..data.images import read_mask
+from ..data.rle import encode
 from . import metrics
 from .predicted_frames import Json, PredictedFrames, read_predicted_frames
 
@@ -212,8 +213,7 @@ class AVSEvaluator(DatasetEvaluator):
 
 def encode_mask(mask: Tensor) -> Json:
     """COCO's compressed RLE of a bool [H, W] tensor: {"size": [H, W], "counts": ASCII str}, ready for JSON."""
-    encoded = coco_mask.encode(np.asfortranarray(mask.cpu().numpy().astype(np.uint8)))
-    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
+    return encode(mask.cpu().numpy())
 
 
 def decode_mask(segmentation: Json) -> np.ndarray:

@@ -13,6 +13,7 @@ from ..avis import SOUND_KEY
 from ..avsbench import read_clip_table
 from ..layout import INSTANCES_FILE, NUM_FRAMES, ClipPaths, FilePath
 from ..listing import OBJECTS_COLUMN, split_objects
+from ..rle import encode
 
 Json = dict[str, Any]
 
@@ -43,7 +44,7 @@ def write_instance_lists(root: FilePath) -> None:
                 }
             )
             for place, name in enumerate(split_objects(row[OBJECTS_COLUMN]), start=1):
-                seen = [_encode(frame == place) for frame in numbers]
+                seen = [encode(frame == place) if place in frame else None for frame in numbers]
                 if any(seen):
                     identity, category = len(annotations) + 1, names.index(name) + 1
                     annotations.append(_describe(identity, number, category, seen))
@@ -54,14 +55,6 @@ def write_instance_lists(root: FilePath) -> None:
         }
         with open(os.path.join(root, INSTANCES_FILE.format(split=split)), "w", encoding="utf-8") as file:
             json.dump(content, file)
-
-
-def _encode(mask: np.ndarray) -> Json | None:
-    """A mask, bool [H, W], as COCO's compressed RLE; None where it is empty."""
-    if not mask.any():
-        return None
-    rle = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")}
 
 
 def _describe(identity: int, video: int, category: int, masks: Sequence[Json | None]) -> Json:
