@@ -15,8 +15,13 @@ STEPS, VIDEOS = 2000, 500
 
 
 @pytest.fixture
-def alone():
-    """Calls a function in a fresh process, which no other test has used."""
+def alone(monkeypatch):
+    """Calls a function in a fresh process, which no other test has used.
+
+    It has a single heap. By default glibc gives threads up to eight heaps a core, and what is free in each it keeps:
+    they fill by chance, in steps, long after the first fifth of a run.
+    """
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         yield lambda function, *arguments: pool.submit(function, *arguments).result()
 

@@ -85,7 +85,8 @@ class LargestTensor(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
-        tensors = result if isinstance(result, (list, tuple)) else [result]
+        results = result if isinstance(result, (list, tuple)) else [result]
+        tensors = [t.values() if torch.is_tensor(t) and t.layout == torch.sparse_csr else t for t in results]
         self.numbers = max([self.numbers, *(t.untyped_storage().nbytes() // 4 for t in tensors if torch.is_tensor(t))])
         return result
 

@@ -10,9 +10,11 @@ def of_size(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape))).requires_grad_()
 
 
+@pytest.mark.parametrize("avx512", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("rows", [(1500,), (5, 300), (5, 0)])
-def test_values_and_gradients_are_those_of_pytorch(rows, bias):
+def test_values_and_gradients_are_those_of_pytorch(rows, bias, avx512, monkeypatch):
+    monkeypatch.setattr("transavs.modeling.linear.AVX512", avx512)
     given = [of_size(*rows, 256), of_size(96, 256), of_size(96) if bias else None]
     assert not given[0].numel() or given[0].numel() * 96 > SMALLEST
     leaves = [tensor for tensor in given if tensor is not None]

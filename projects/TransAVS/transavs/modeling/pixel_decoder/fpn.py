@@ -66,7 +66,7 @@ class FPNPixelDecoder(nn.Module):
             if stride in self.feature_of_stride:
                 channels = input_shape[self.feature_of_stride[stride]].channels
                 self.lateral[str(stride)] = convolution(channels, conv_dim, 1, norm)
-            self.smooth[str(stride)] = convolution(conv_dim, conv_dim, 3, norm, F.relu)
+            self.smooth[str(stride)] = convolution(conv_dim, conv_dim, 3, norm, F.relu_)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:

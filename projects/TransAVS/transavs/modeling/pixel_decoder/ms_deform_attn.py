@@ -167,7 +167,7 @@ class MSDeformAttnPixelDecoder(nn.Module):
             }
         )
         self.smooth = nn.ModuleDict(
-            {str(stride): convolution(conv_dim, conv_dim, 3, norm, F.relu) for stride in self.step_features}
+            {str(stride): convolution(conv_dim, conv_dim, 3, norm, F.relu_) for stride in self.step_features}
         )
 
     @classmethod
