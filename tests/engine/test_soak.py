@@ -2,7 +2,6 @@
 
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from statistics import median
 
 import numpy as np
 import pytest
@@ -43,12 +42,16 @@ def videos(tmp_path):
 
 
 def assert_flat(uses):
-    """After the first fifth, in which what is kept for later fills. A few files more are open while batches pass."""
+    """After the first fifth, in which what is kept for later fills.
+
+    Up to seven files more are open while batches pass from a worker, so the fewest count: right after an evaluation,
+    which falls into the first fifth and into the last two, none passes.
+    """
     warm = len(uses) // 5
     early, late = uses[:warm], uses[warm:]
     told = [f"{use.mebibytes:.0f} MiB, {use.files} files" for use in uses]
     assert max(use.mebibytes for use in late) <= 1.05 * max(use.mebibytes for use in early), told
-    assert median(use.files for use in late[-warm:]) <= max(use.files for use in early), told
+    assert min(use.files for use in late[-2 * warm :]) <= min(use.files for use in early) + 2, told
 
 
 @pytest.mark.long(minutes=3)
