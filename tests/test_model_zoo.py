@@ -8,6 +8,7 @@ import yaml
 from detectron2.config import get_cfg
 
 from transavs import AVSPredictor, add_transavs_config, model_zoo
+from transavs.modeling.prediction import prepare_for_prediction
 from transavs.weights.published import WeightsError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -72,8 +73,9 @@ def test_a_trained_model_is_given_by_its_name(name):
     assert model_zoo.get_config(name).MODEL.WEIGHTS == ""
 
     model, predictor = model_zoo.get(name, trained=True, device="cpu"), AVSPredictor.from_pretrained(name, device="cpu")
-    expected = predictor.model.state_dict()
     assert model.training and model.device.type == "cpu"
+    prepare_for_prediction(model)
+    expected = predictor.model.state_dict()
     assert all(torch.equal(value, expected[key]) for key, value in model.state_dict().items())
     card = (folder / "README.md").read_text()
     assert all(f"## {section}" in card for section in ("How it was made", "Scores", "Data and licences", "What it"))

@@ -43,7 +43,7 @@ def main(arguments=None):
         microseconds = flames.profile_stacks(model, lambda: cost.training_step(model, clip), args.runs)
     else:
         clip = cost.random_clip(cfg, cfg.MODEL.TRANSAVS.NUM_FRAMES)
-        prepare_for_prediction(model.backbone)
+        prepare_for_prediction(model)
         with torch.no_grad():
             microseconds = flames.profile_stacks(model, lambda: model([clip]), args.runs)
     what = f"{'training step' if args.training else 'prediction'} of a clip of {len(clip['images'])} frames"

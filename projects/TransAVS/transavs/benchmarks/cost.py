@@ -68,7 +68,7 @@ def measure_inference(model: TransAVS, clip: dict[str, Any], runs: int) -> tuple
     """Seconds of the model as the predictor runs it and of its backbone as it is built, and the model's extra MiB."""
     images = clip["images"].float().to(model.device)
     backbone, model = model.eval().backbone, copy.deepcopy(model)
-    prepare_for_prediction(model.backbone)
+    prepare_for_prediction(model)
     seconds, backbone_seconds = in_turn(runs, lambda: model([clip]), lambda: backbone(images))
     return seconds, backbone_seconds, extra_memory(lambda: model([clip]))
 

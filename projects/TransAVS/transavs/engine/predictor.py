@@ -81,7 +81,7 @@ class AVSPredictor:
         self.cfg = cfg.clone()
         self.model = build_model(self.cfg).eval()
         AVSCheckpointer(self.model, cfg=cfg).load(cfg.MODEL.WEIGHTS)
-        prepare_for_prediction(self.model.backbone)
+        prepare_for_prediction(self.model)
         use_engine(self.model, self.cfg, engine)
         self.class_names = class_names(cfg)
         if cfg.DATASETS.TEST:
