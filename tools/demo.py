@@ -45,7 +45,7 @@ def make_parser():
     )
     parser.add_argument("--masks", action="store_true", help="write the masks as PNG too")
     parser.add_argument("--json", action="store_true", help="write masks, scores and times as JSON too")
-    told = "onnxruntime is faster on a CPU, once it has written its graph of the model (default: %(default)s)"
+    told = "onnxruntime is faster on some CPUs, once its graph of the model is written (default: %(default)s)"
     parser.add_argument("--engine", choices=ENGINES, default="eager", help=told)
     parser.add_argument("--colors", choices=("object", "class"), default="object", help="one a class, or an object")
     parser.add_argument("--side-by-side", action="store_true", help="the original beside the drawn")
