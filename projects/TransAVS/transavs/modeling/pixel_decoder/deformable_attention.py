@@ -203,7 +203,16 @@ class _WeighedRows(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         table, index, *weights = ctx.saved_tensors
         gradient = gradient.contiguous()
-        of_weights = [_entries_of_product(gradient, table[corner:], index) for corner in ctx.corners]
+        # A weight's is its bag's gradient times its row of the table: some entries of a matrix product, at each corner
+        # the same. The sums' own gradient takes each by itself, five times as long.
+        num_rows = len(table) - max(ctx.corners)
+        entries = _entries(index, num_rows, gradient)
+        of_weights = [
+            torch.sparse.sampled_addmm(entries, gradient, table[corner : corner + num_rows].t(), beta=0.0)
+            .values()
+            .view_as(index)
+            for corner in ctx.corners
+        ]
 
         # The other way round: a row of the table gets the gradients of the bags that it is in.
         row, order = index.flatten().sort()
@@ -226,15 +235,11 @@ def _bags(table: Tensor, index: Tensor, corner: int, weights: Tensor) -> Tensor:
     return F.embedding_bag(index, table[corner:], mode="sum", per_sample_weights=weights)
 
 
-def _entries_of_product(bags: Tensor, rows: Tensor, index: Tensor) -> Tensor:
-    """bags[i] . rows[index[i, p]]: [n, c], [m, c] and int [n, p] to [n, p].
-
-    These are the gradients of a sum's weights. `embedding_bag`'s own takes each by itself, five times as long.
-    """
+def _entries(index: Tensor, num_columns: int, like: Tensor) -> Tensor:
+    """The entries (i, index[i, p]) of a matrix of `num_columns`, int [n, p], as a sparse one of zeros."""
     starts = torch.arange(0, index.numel() + 1, index.shape[1], dtype=index.dtype, device=index.device)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        pattern = torch.sparse_csr_tensor(
-            starts, index.flatten(), bags.new_zeros(index.numel()), (len(bags), len(rows)), check_invariants=False
+        return torch.sparse_csr_tensor(
+            starts, index.flatten(), like.new_zeros(index.numel()), (len(index), num_columns), check_invariants=False
         )
-        return torch.sparse.sampled_addmm(pattern, bags, rows.t(), beta=0.0).values().view_as(index)
