@@ -2,6 +2,7 @@
 
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from statistics import median
 
 import numpy as np
 import pytest
@@ -42,16 +43,11 @@ def videos(tmp_path):
 
 
 def assert_flat(uses):
-    """After the first fifth, in which what is kept for later fills.
-
-    Up to seven files more are open while batches pass from a worker, so the fewest count: right after an evaluation,
-    which falls into the first fifth and into the last two, none passes.
-    """
+    """Of memory, after the first fifth, in which what is kept for later fills."""
     warm = len(uses) // 5
     early, late = uses[:warm], uses[warm:]
     told = [f"{use.mebibytes:.0f} MiB, {use.files} files" for use in uses]
     assert max(use.mebibytes for use in late) <= 1.05 * max(use.mebibytes for use in early), told
-    assert min(use.files for use in late[-2 * warm :]) <= min(use.files for use in early) + 2, told
 
 
 @pytest.mark.long(minutes=3)
@@ -68,6 +64,10 @@ def test_two_thousand_steps_hold_no_more_than_the_first(alone, run_script, small
     uses = alone(soaking.train, cfg, STEPS // 40)
     assert len(uses) == 40
     assert_flat(uses)
+    # Up to seven files more are open while batches pass from the worker. Right after an evaluation, which falls into
+    # the first eight measurements and into the last sixteen, none passes.
+    files = [use.files for use in uses]
+    assert min(files[-16:]) <= min(files[:8]) + 2, files
 
 
 @pytest.mark.long
@@ -75,3 +75,5 @@ def test_five_hundred_videos_hold_no_more_than_the_first(alone, trained, videos)
     uses, segmented = alone(soaking.predict, trained, videos, VIDEOS, VIDEOS // 50)
     assert len(uses) == 50 and VIDEOS * 6 / 8 - 8 < segmented < VIDEOS * 7 / 8 + 8
     assert_flat(uses)
+    files = [use.files for use in uses]
+    assert median(files[-10:]) <= max(files[:10]), files
